@@ -8,6 +8,7 @@ ARGS ?=
 BIN := .venv/bin
 UV := .venvs/uv/bin/uv
 VERSIONS := 3.11 3.12 3.13
+EXTRAS := chat,fuzz,metrics,redis
 PYTEST_FLAGS := -n auto
 
 # The first of some commands that is a Python >= 3.11 able to make virtual environments. A command that is on PATH need
@@ -94,7 +95,7 @@ clean: ## Remove environments, caches and build results
 	@touch $@
 
 .venv/dev.stamp: pyproject.toml .venv/pip.stamp
-	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]' --group dev
 	@touch $@
 
 # uv resolves for the oldest versions, and fills a further environment in seconds.
@@ -105,5 +106,5 @@ $(UV): | .venv/bin/python
 .venvs/oldest/test.stamp: RESOLUTION := --resolution lowest-direct
 .venvs/%/test.stamp: pyproject.toml $(UV)
 	$(UV) venv --quiet --clear --python '$(PYTHON)' .venvs/$*
-	$(UV) pip install --quiet --python .venvs/$* $(RESOLUTION) --editable . --group test
+	$(UV) pip install --quiet --python .venvs/$* $(RESOLUTION) --editable '.[$(EXTRAS)]' --group test
 	@touch $@
