@@ -63,7 +63,7 @@ class MemoryBus:
         if not subscribers:
             self._subscribers.pop(channel, None)
             # Who leaves a quiet room last can come back within the ttl, however long ago its last publication.
-            if stream := self._streams.get(channel):
+            if (stream := self._streams.get(channel)) is not None:
                 stream.used = self._monotonic()
 
     def publish(

@@ -43,9 +43,9 @@ class Departure:
 class Renewal:
     """What a node learns when it renews its connections.
 
-    ``departures``: what other nodes left behind, for this node to announce. ``lost``: those of its own
+    ``departures``: who has gone with a lapsed connection, for this node to announce. ``lost``: those of its own
     connections that the store does not hold, because they were renewed too late. To the others they have left:
-    connect them, and join their rooms, again.
+    announce the departures first, then connect them, and join their rooms, again.
     """
 
     departures: tuple[Departure, ...]
@@ -84,11 +84,11 @@ class Presence(Protocol):
     async def members(self, room: str, *, limit: int = 200) -> Members:
         """Who is in ``room``, in the order in which the users came. At most ``limit`` are listed, all count."""
 
-    async def connections(self, user: str) -> tuple[str, ...]:
-        """The connections of ``user`` on all nodes, in the order in which they came."""
+    async def set_status(self, user: str, status: str) -> tuple[str, ...] | None:
+        """Set it until the user's last connection is gone, and return the rooms that the user is in.
 
-    async def set_status(self, user: str, status: str) -> bool:
-        """Set it until the user's last connection is gone. False: it was so, or there is no connection."""
+        ``None``: nothing has changed, for it was so, or the user has no connection.
+        """
 
     async def renew(self, connections: Iterable[str]) -> Renewal:
         """The node lives, and so do these ``connections`` of it. To be called every third of the lease."""

@@ -78,18 +78,14 @@ class MemoryPresence:
         listed = tuple(Member(user, self._users[user].status) for user in islice(members, limit))
         return Members(len(members), listed)
 
-    async def connections(self, user: str) -> tuple[str, ...]:
-        self._lapse()
-        entry = self._users.get(user)
-        return tuple(entry.connections) if entry else ()
-
-    async def set_status(self, user: str, status: str) -> bool:
+    async def set_status(self, user: str, status: str) -> tuple[str, ...] | None:
         self._lapse()
         entry = self._users.get(user)
         if entry is None or entry.status == status:
-            return False
+            return None
         entry.status = status
-        return True
+        rooms = dict.fromkeys(room for id in entry.connections for room in self._connections[id].rooms)
+        return tuple(rooms)
 
     async def renew(self, connections: Iterable[str]) -> Renewal:
         self._lapse()
