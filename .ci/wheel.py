@@ -66,7 +66,8 @@ def import_everything() -> None:
 
 
 def run(*command: str | Path, cwd: Path | None = None, stdout: int | None = None) -> None:
-    subprocess.run(command, cwd=cwd, stdout=stdout, check=True)
+    if subprocess.run(command, cwd=cwd, stdout=stdout, check=False).returncode:
+        sys.exit(f"failed: {' '.join(map(str, command))}")
 
 
 if __name__ == "__main__":
