@@ -88,8 +88,9 @@ class Broker(Protocol):
     ) -> Delivery:
         """Apply ``publication``: store it where the room has a ``history``, then pass it on.
 
-        Returns when it is stored; other nodes may get it later. ``receivers`` counts this node's connections,
-        and each other node as one. History and key go with a publication to one channel.
+        Returns when it is stored; nodes, this one too, may get it later. ``receivers`` counts each node that it
+        is passed on to as one, but where this node gets it before the return, each of its connections.
+        History and key go with a publication to one channel.
 
         With a ``key`` it is applied once in ``KEY_SECONDS``, on whatever node: a repeat waits for one under
         way, changes nothing whatever its content, and gets the position of the first, with ``repeated``.

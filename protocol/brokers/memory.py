@@ -26,8 +26,9 @@ class MemoryBus:
     """What the brokers of one process share: subscriptions, streams and keys.
 
     ``monotonic`` tells the time in seconds. ``epoch`` begins the name of every epoch of this bus; by default it
-    is random. ``carry`` takes a publication to another node than the publishing one by calling the ``receive``
-    of that node's broker, now or later; publications to one node must arrive in the order of the calls.
+    is random. ``carry`` brings a publication to a subscribed node, the publishing one too, by calling its broker's
+    ``receive``, now or later; what goes to one node must arrive in the order of the calls. It returns what
+    ``receive`` did, or ``None`` where that is still to come.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class MemoryBus:
         *,
         monotonic: Callable[[], float] = time.monotonic,
         epoch: str | None = None,
-        carry: "Callable[[MemoryBroker, Publication], object] | None" = None,
+        carry: "Callable[[MemoryBroker, Publication], Delivery | None] | None" = None,
     ) -> None:
         self._monotonic = monotonic
         self._epoch = secrets.token_urlsafe(6) if epoch is None else epoch
@@ -82,15 +83,18 @@ class MemoryBus:
             if key is not None:
                 self._keys[channel, key] = (now + KEY_SECONDS, position)
         subscribed = self._subscribed(publication.channels)
-        own = Delivery()
+        receivers, dropped = len(subscribed), 0
         if sender in subscribed:
-            own = sender.receive(publication.at(position, publication.message) if stored else publication)
+            own = publication if stored is None else publication.at(position, publication.message)
+            if (delivery := self._carry(sender, own)) is not None:
+                receivers += delivery.receivers - 1
+                dropped = delivery.dropped
         others = [broker for broker in subscribed if broker is not sender]
         if others:
-            passed = stored or publication.at(None)
+            passed = publication.at(None) if stored is None else stored
             for broker in others:
                 self._carry(broker, passed)
-        return Delivery(own.receivers + len(others), own.dropped, position)
+        return Delivery(receivers, dropped, position)
 
     def repeated(self, channel: str, key: Key) -> Delivery | None:
         expires, position = self._keys.get((channel, key), (-math.inf, None))
