@@ -1,0 +1,10 @@
+"""Middleware for WebSocket applications, pure ASGI, each usable alone on any FastAPI or Starlette application.
+
+Requests that are not WebSocket handshakes pass untouched. ``FastAPI(middleware=[…])`` lists the outermost first.
+"""
+
+from protocol.middleware.origin import OriginMiddleware
+
+__all__ = [
+    "OriginMiddleware",
+]
