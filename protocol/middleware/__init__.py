@@ -3,8 +3,10 @@
 Requests that are not WebSocket handshakes pass untouched. ``FastAPI(middleware=[…])`` lists the outermost first.
 """
 
+from protocol.middleware.connection_limit import ConnectionLimitMiddleware
 from protocol.middleware.origin import OriginMiddleware
 
 __all__ = [
+    "ConnectionLimitMiddleware",
     "OriginMiddleware",
 ]
