@@ -4,9 +4,11 @@ Requests that are not WebSocket handshakes pass untouched. ``FastAPI(middleware=
 """
 
 from protocol.middleware.connection_limit import ConnectionLimitMiddleware
+from protocol.middleware.jwt_auth import JWTAuthMiddleware
 from protocol.middleware.origin import OriginMiddleware
 
 __all__ = [
     "ConnectionLimitMiddleware",
+    "JWTAuthMiddleware",
     "OriginMiddleware",
 ]
