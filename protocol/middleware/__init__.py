@@ -5,10 +5,12 @@ Requests that are not WebSocket handshakes pass untouched. ``FastAPI(middleware=
 
 from protocol.middleware.connection_limit import ConnectionLimitMiddleware
 from protocol.middleware.jwt_auth import JWTAuthMiddleware
+from protocol.middleware.logging import LoggingMiddleware
 from protocol.middleware.origin import OriginMiddleware
 
 __all__ = [
     "ConnectionLimitMiddleware",
     "JWTAuthMiddleware",
+    "LoggingMiddleware",
     "OriginMiddleware",
 ]
