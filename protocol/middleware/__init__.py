@@ -6,11 +6,15 @@ Requests that are not WebSocket handshakes pass untouched. ``FastAPI(middleware=
 from protocol.middleware.connection_limit import ConnectionLimitMiddleware
 from protocol.middleware.jwt_auth import JWTAuthMiddleware
 from protocol.middleware.logging import LoggingMiddleware
+from protocol.middleware.metrics import Metrics
+from protocol.middleware.monitoring import MonitoringMiddleware
 from protocol.middleware.origin import OriginMiddleware
 
 __all__ = [
     "ConnectionLimitMiddleware",
     "JWTAuthMiddleware",
     "LoggingMiddleware",
+    "Metrics",
+    "MonitoringMiddleware",
     "OriginMiddleware",
 ]
