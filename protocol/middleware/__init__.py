@@ -9,6 +9,7 @@ from protocol.middleware.logging import LoggingMiddleware
 from protocol.middleware.metrics import Metrics
 from protocol.middleware.monitoring import MonitoringMiddleware
 from protocol.middleware.origin import OriginMiddleware
+from protocol.middleware.rate_limit import RateLimitMiddleware
 
 __all__ = [
     "ConnectionLimitMiddleware",
@@ -17,4 +18,5 @@ __all__ = [
     "Metrics",
     "MonitoringMiddleware",
     "OriginMiddleware",
+    "RateLimitMiddleware",
 ]
