@@ -1,6 +1,7 @@
 """Middleware for WebSocket applications, pure ASGI, each usable alone on any FastAPI or Starlette application.
 
-Requests that are not WebSocket handshakes pass untouched. ``FastAPI(middleware=[…])`` lists the outermost first.
+Requests that are not WebSocket handshakes pass untouched. ``FastAPI(middleware=[…])`` lists the outermost
+first; :func:`recommended` is the order that protects best, and says why.
 """
 
 from protocol.middleware.connection_limit import ConnectionLimitMiddleware
@@ -10,6 +11,7 @@ from protocol.middleware.metrics import Metrics
 from protocol.middleware.monitoring import MonitoringMiddleware
 from protocol.middleware.origin import OriginMiddleware
 from protocol.middleware.rate_limit import RateLimitMiddleware
+from protocol.middleware.stack import recommended
 
 __all__ = [
     "ConnectionLimitMiddleware",
@@ -19,4 +21,5 @@ __all__ = [
     "MonitoringMiddleware",
     "OriginMiddleware",
     "RateLimitMiddleware",
+    "recommended",
 ]
