@@ -142,13 +142,11 @@ class MemoryBus:
             channel = self._due[0][1]
             stream = self._streams[channel]
             stream.expire(now)
-            idle = stream.idle(now)
-            if idle and channel not in self._subscribers:
+            if stream.idle(now) and channel not in self._subscribers:
                 del self._streams[channel]
                 heapq.heappop(self._due)
             else:
-                again = (now if idle else stream.used) + stream.history.ttl
-                heapq.heapreplace(self._due, (again, channel))
+                heapq.heapreplace(self._due, (now + stream.history.ttl, channel))
 
 
 class MemoryBroker:

@@ -6,7 +6,7 @@ message, are :mod:`protocol.middleware.jwt_auth`'s.
 
 import json
 import re
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -53,7 +53,7 @@ class TokenReader:
 
     ``exp`` and ``sub`` are required, ``aud`` and ``iss`` when they are given here; a token for an audience is
     refused without one. Stricter than PyJWT, which takes a string or 10^18 as ``exp``, an empty ``sub`` or
-    one with a newline, any ``typ``, and the last of two claims of one name.
+    one with a newline, any ``typ``, the last of two claims of one name, and in older releases spare bits in the encoding.
 
     Raises ``ConfigurationError`` for a key that is too short for its algorithm, or is no key of its family.
     """
@@ -82,6 +82,7 @@ class TokenReader:
             raise InvalidToken("too long")
         if not _COMPACT.fullmatch(text):
             raise InvalidToken("not a signed token in compact form")
+        head, body, _ = map(_decoded, text.split("."))
         try:
             # The times are checked below, against the caller's clock.
             jwt.decode(
@@ -94,8 +95,8 @@ class TokenReader:
             )
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
             raise InvalidToken(str(error)) from None
-        header, claims = (_json_object(segment) for segment in text.split(".")[:2])
-        _check_header(header)
+        _check_header(_json_object(head))
+        claims = _json_object(body)
         return Token(User(_subject(claims), claims), self._expiry(claims, now))
 
     def _expiry(self, claims: dict[str, Any], now: float) -> float:
@@ -183,10 +184,19 @@ def _check_key(key: Key, algorithms: Sequence[str]) -> None:
             raise ConfigurationError(problem)
 
 
-def _json_object(segment: str) -> dict[str, Any]:
+def _decoded(segment: str) -> bytes:
     try:
-        text = urlsafe_b64decode(segment + "==").decode("utf-8")
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        data = urlsafe_b64decode(segment + "==")
+    except ValueError as error:
+        raise InvalidToken(f"not base64url: {error}") from None
+    if urlsafe_b64encode(data).rstrip(b"=") != segment.encode():
+        raise InvalidToken("spare bits")  # The same token could be written in several ways.
+    return data
+
+
+def _json_object(data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise InvalidToken(f"not JSON: {error}") from None
     assert isinstance(value, dict)  # PyJWT has seen to that.

@@ -1,0 +1,1 @@
+"""The handlers of the chat protocol, one router for each kind of message."""

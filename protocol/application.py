@@ -1,0 +1,320 @@
+"""The declaration of a protocol, and what it compiles to.
+
+A ``MessageProtocol`` holds no connection: it can be served by many applications, and by many nodes at once. It is
+frozen when it is first served.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from protocol import codes
+from protocol.codecs import JSON, Codec
+from protocol.connection import Connection
+from protocol.control import Ack, Authenticate, Cancel, Error, Ping, Pong, renamed
+from protocol.endpoint import router_of
+from protocol.envelope import Envelope
+from protocol.exceptions import ConfigurationError, Disconnect, UnknownType
+from protocol.execution import AppHooks, HandlerCall
+from protocol.limits import Rate, Tolerance
+from protocol.messages import Message, discriminator_of
+from protocol.node import Handler as CompiledHandler
+from protocol.node import Hooks, Node, Nodes, Plan, Settings
+from protocol.outbox import Outbox
+from protocol.pipeline import Pipeline, Route, Stages
+from protocol.registry import Registry
+from protocol.rooms import Rooms, RoomSpec, RoomTable
+from protocol.routing import Handler, MessageRouter, Models, Transform, as_tuple
+from protocol.types import VERIFIER, Verifier
+from protocol.users import Users
+
+
+class MessageProtocol(MessageRouter):
+    """A protocol: message types, and what is done with them.
+
+    ``path``: the socket's path, or several. Where one has a parameter ``room``, that room's function is asked
+    before the connection is accepted. ``receives`` and ``sends`` declare messages without a handler.
+    ``user``: a FastAPI dependency that returns the ``User``; it is solved before accept, and may refuse by
+    ``HTTPException``. ``rate_limit`` holds for each connection, all its messages together. ``subprotocols`` are
+    offered to the client in this order. ``max_frame``: bytes of an inbound frame; over it the connection is
+    closed with 1009. ``max_rooms``: rooms that a connection may be in. ``max_pending``: messages of one
+    connection that are handled beside others.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        *,
+        path: str | Sequence[str] = "/ws",
+        version: str = "0.1.0",
+        receives: Models = (),
+        sends: Models = (),
+        envelope: Envelope | None = None,
+        codec: Codec = JSON,
+        user: Callable[..., Any] | None = None,
+        rate_limit: Rate | None = None,
+        broker: str = "memory://",
+        subprotocols: Sequence[str] = (),
+        max_frame: int = 65536,
+        max_rooms: int = 32,
+        max_pending: int = 16,
+        outbox: Outbox | None = None,
+        tolerance: Tolerance | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value in (("max_frame", max_frame), ("max_rooms", max_rooms), ("max_pending", max_pending)):
+            if value < 1:
+                raise ConfigurationError(f"MessageProtocol({name}=…) must be at least 1, not {value}.")
+        self.title = title
+        self.version = version
+        self.paths = (path,) if isinstance(path, str) else tuple(path)
+        self.receives: tuple[type[BaseModel], ...] = as_tuple(receives)
+        self.sends: tuple[type[BaseModel], ...] = as_tuple(sends)
+        self.envelope = Envelope() if envelope is None else envelope
+        self.codec = codec
+        self.user = user
+        self.settings = Settings(
+            broker=broker,
+            outbox=Outbox() if outbox is None else outbox,
+            tolerance=Tolerance() if tolerance is None else tolerance,
+            rate_limit=rate_limit,
+            max_frame=max_frame,
+            max_rooms=max_rooms,
+            max_pending=max_pending,
+            subprotocols=tuple(subprotocols),
+        )
+        self.nodes = Nodes(self.freeze)
+        self._plan: Plan | None = None
+
+    @cached_property
+    def router(self) -> APIRouter:
+        """The sockets, to be included in an application."""
+        return router_of(self)
+
+    @property
+    def rooms(self) -> Rooms:
+        """The rooms, on the node of this context, or the only one that runs."""
+        return self.nodes.current().rooms
+
+    @property
+    def users(self) -> Users:
+        """The users, on the node of this context, or the only one that runs."""
+        return self.nodes.current().users
+
+    def at(self, app: object) -> Node:
+        """The node of ``app``, with ``rooms`` and ``users``: where several applications serve this protocol."""
+        return self.nodes.at(app)
+
+    @property
+    def registry(self) -> Registry:
+        """The message types of both directions."""
+        return self.freeze().pipeline.registry
+
+    def freeze(self) -> Plan:
+        """Compile, and refuse what is registered from now on. Raises ``ConfigurationError``."""
+        if self._plan is None:
+            self._plan = _compile(self)
+        return self._plan
+
+    def _change(self) -> None:
+        if self._plan is not None:
+            raise ConfigurationError(
+                f"The protocol {self.title!r} is served already, so nothing can be registered any more. Register "
+                f"before app.include_router({self.title.lower()}.router), at import."
+            )
+
+
+def _routers(router: MessageRouter) -> Iterator[MessageRouter]:
+    yield router
+    for inner in router.routers:
+        yield from _routers(inner)
+
+
+def _compile(protocol: MessageProtocol) -> Plan:
+    routers = list(_routers(protocol))
+    handlers = [handler for router in routers for handler in router.records.handlers]
+    _check_unique(handlers)
+    receives, sends = _declared(protocol, routers)
+    control = _Control(protocol.envelope, receives, sends)
+    registry = Registry([*receives, *control.inbound], [*sends, *control.outbound], protocol.envelope)
+    _check_returns(handlers, registry)
+    routes = {model: Route(transforms=_inbound(protocol, routers, model)) for model in receives}
+    for handler in handlers:
+        for model in handler.types:
+            routes[model] = Route(rate_limit=handler.rate_limit, transforms=routes[model].transforms)
+    routes.update((model, Route(free=True)) for model in control.inbound)
+    compiled: dict[type[BaseModel], CompiledHandler] = dict(control.handlers)
+    for handler in handlers:
+        compiled.update(dict.fromkeys(handler.types, HandlerCall(handler)))
+    rooms = [rule for router in routers for rule in router.records.rooms]
+    return Plan(
+        title=protocol.title,
+        pipeline=Pipeline(
+            registry,
+            protocol.codec,
+            routes=routes,
+            stages={model: _outbound(protocol, routers, model) for model in sends},
+            rate_limit=protocol.settings.rate_limit,
+        ),
+        rooms=RoomTable(RoomSpec(rule.pattern, rule.history, rule.presence) for rule in rooms),
+        handlers=compiled,
+        hooks=_hooks(routers),
+        settings=protocol.settings,
+        cancel=control.cancel,
+    )
+
+
+def _hooks(routers: list[MessageRouter]) -> Callable[[Node], Hooks]:
+    records = [router.records for router in routers]
+    # The first registered for a class wins: the protocol's before its routers'.
+    exception_handlers = {
+        error: function
+        for record in reversed(records)
+        for error, function in record.exception_handlers.items()
+    }
+    rooms = {rule.pattern.pattern: rule.function for record in records for rule in record.rooms}
+    on_join = [function for record in records for function, _ in record.on_join]
+    on_leave = [function for record in records for function, _ in record.on_leave]
+    on_status = [function for record in records for function, _ in record.on_status]
+    on_connect = [function for record in records for function in record.on_connect]
+    on_disconnect = [function for record in records for function in record.on_disconnect]
+
+    def hooks(node: Node) -> AppHooks:
+        return AppHooks(
+            node,
+            rooms=rooms,
+            on_join=on_join,
+            on_leave=on_leave,
+            on_status=on_status,
+            on_connect=on_connect,
+            on_disconnect=on_disconnect,
+            exception_handlers=exception_handlers,
+        )
+
+    return hooks
+
+
+def _declared(
+    protocol: MessageProtocol, routers: list[MessageRouter]
+) -> tuple[list[type[BaseModel]], list[type[BaseModel]]]:
+    receives: dict[type[BaseModel], None] = dict.fromkeys(protocol.receives)
+    sends: dict[type[BaseModel], None] = dict.fromkeys(protocol.sends)
+    for router in routers:
+        for handler in router.records.handlers:
+            receives.update(dict.fromkeys(handler.types))
+            sends.update(dict.fromkeys(handler.emits))
+        for hooks in (router.records.on_join, router.records.on_leave, router.records.on_status):
+            for _, signature in hooks:
+                sends.update(dict.fromkeys(signature.returned_models()))
+    return list(receives), list(sends)
+
+
+def _check_unique(handlers: list[Handler]) -> None:
+    seen: dict[type[BaseModel], Handler] = {}
+    for handler in handlers:
+        for model in handler.types:
+            if model in seen:
+                raise ConfigurationError(
+                    f"{handler.place}: {model.__qualname__} has a handler already: {seen[model].place}. "
+                    f"One message type has one handler."
+                )
+            seen[model] = handler
+
+
+def _check_returns(handlers: list[Handler], registry: Registry) -> None:
+    outbound = set(registry.outbound.models.values())
+    for handler in handlers:
+        if missing := [model for model in handler.returns if model not in outbound]:
+            raise ConfigurationError(
+                f"{handler.place}: it returns {missing[0].__qualname__}, which is not declared as an outbound "
+                f"message: name it in emits= of the handler, or in sends= of the protocol."
+            )
+
+
+def _inbound(
+    protocol: MessageProtocol, routers: list[MessageRouter], model: type[BaseModel]
+) -> tuple[Callable[[Any], BaseModel | None], ...]:
+    found = [
+        transform
+        for router in routers
+        if router is protocol or any(model in handler.types for handler in router.records.handlers)
+        for transform in router.records.transforms
+        if not transform.outbound and transform.applies(model)
+    ]
+    return tuple(transform.function for transform in found)
+
+
+def _outbound(protocol: MessageProtocol, routers: list[MessageRouter], model: type[BaseModel]) -> Stages:
+    found: list[Transform] = [
+        transform
+        for router in routers
+        if router is protocol or any(model in (*one.emits, *one.returns) for one in router.records.handlers)
+        for transform in router.records.transforms
+        if transform.outbound and transform.applies(model)
+    ]
+    return Stages(
+        shared=tuple(transform.function for transform in found if not transform.per_recipient),
+        personal=tuple(transform.function for transform in found if transform.per_recipient),
+    )
+
+
+class _Control:
+    """The control messages of one protocol, under its names."""
+
+    def __init__(
+        self, envelope: Envelope, receives: list[type[BaseModel]], sends: list[type[BaseModel]]
+    ) -> None:
+        there = discriminator_of(receives[0]) if receives else "type"
+        back = discriminator_of(sends[0]) if sends else there
+        self._ping = self._named(Ping, there, envelope.ping)
+        self._authenticate = self._named(Authenticate, there, envelope.authenticate)
+        self.cancel = self._named(Cancel, there, envelope.cancel)
+        self._pong = self._named(Pong, back, envelope.pong)
+        inbound = (self._ping, self._authenticate, self.cancel)
+        outbound = (
+            self._named(Ack, back, envelope.ack),
+            self._named(Error, back, envelope.error),
+            self._pong,
+        )
+        self.inbound = [model for model in inbound if model is not None]
+        self.outbound = [model for model in outbound if model is not None]
+
+    @property
+    def handlers(self) -> dict[type[BaseModel], CompiledHandler]:
+        found: dict[type[BaseModel], CompiledHandler] = {}
+        if self._ping is not None and self._pong is not None:
+            found[self._ping] = _Ping(self._pong())
+        if self._authenticate is not None:
+            found[self._authenticate] = _Authenticate()
+        return found
+
+    @staticmethod
+    def _named(model: type[Message], discriminator: str, tag: str | None) -> type[Message] | None:
+        return None if tag is None else renamed(model, discriminator, tag)
+
+
+class _Ping:
+    concurrent = False
+
+    def __init__(self, pong: Message) -> None:
+        self._pong = pong
+
+    async def __call__(self, message: BaseModel, connection: Connection, node: Node) -> BaseModel:
+        return self._pong
+
+
+class _Authenticate:
+    """Another subject, or a token that is not valid, ends the connection."""
+
+    concurrent = False
+
+    async def __call__(self, message: Any, connection: Connection, node: Node) -> None:
+        verifier: Verifier | None = connection.scope.get(VERIFIER)
+        if verifier is None:
+            raise UnknownType("No authentication is configured here.", id=connection.request.id)
+        user = await verifier(message.token)
+        if user is None or user.id != connection.user.id:
+            raise Disconnect(codes.INVALID_TOKEN)

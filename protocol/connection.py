@@ -1,0 +1,274 @@
+"""One connection, as handlers and dependencies see it.
+
+Its outbox is the only way to the socket. Membership and fan-out are the hub's; the loop that reads frames and
+calls handlers is the dispatcher's.
+"""
+
+from collections import deque
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar
+
+from pydantic import BaseModel
+from starlette.datastructures import State
+from starlette.requests import HTTPConnection
+
+from protocol import codes
+from protocol.exceptions import LocalProtocolError, checked_close
+from protocol.outbox import DROPPED, OVERFLOW, QUEUED, Budget, Frame, OutboxQueue, Verdict
+from protocol.pipeline import Pipeline
+from protocol.rooms import Membership
+from protocol.types import OBSERVERS, Observer, Position, Ref, Request, Scope, User
+from protocol.writer import REFILL, Writer
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Handling:
+    """What is under way for one inbound message.
+
+    Attributes:
+        key: what the first publication to a room will take.
+        offset: that of the last publication to a room with history, for the ``ack``.
+        joined: the rooms that were joined by it; what they have to say follows behind its answer.
+    """
+
+    __slots__ = ("connection", "joined", "key", "offset", "request")
+
+    def __init__(self, connection: "Connection", request: Request) -> None:
+        self.connection = connection
+        self.request = request
+        self.key = request.key
+        self.offset: int | None = None
+        self.joined: list[Any] = []
+
+
+handling: ContextVar[Handling | None] = ContextVar("protocol.handling", default=None)
+"""The message under way in this context."""
+
+
+message_scope: ContextVar[tuple[HTTPConnection, Scope] | None] = ContextVar("protocol.scope", default=None)
+"""The scope that a connection shows while the dependencies of one message are solved."""
+
+
+class ConnectionHub(Protocol):
+    """What a connection asks of the hub."""
+
+    async def join(self, connection: "Connection", room: str, since: Position | None) -> Membership: ...
+
+    async def leave(self, connection: "Connection", room: str) -> None: ...
+
+    async def set_status(self, connection: "Connection", status: str) -> None: ...
+
+    def schedule(self, connection: "Connection") -> None:
+        """Flush the outbox at the end of this turn of the loop."""
+
+
+class Driver(Protocol):
+    """What a connection asks of the dispatcher that reads it."""
+
+    async def receive(self, types: tuple[type[BaseModel], ...], timeout: float | None) -> BaseModel: ...
+
+    def stop(self, code: int, reason: str) -> None:
+        """Close as soon as possible; handlers under way are cancelled."""
+
+    def drain(self, code: int, reason: str) -> None:
+        """Close when what is under way is finished."""
+
+
+class Replay(Protocol):
+    """What a room still has to send before its live messages may pass."""
+
+    def next(self) -> Frame | None:
+        """The next frame; ``None`` when the connection has caught up."""
+
+
+class Connection(HTTPConnection):
+    """A client's connection.
+
+    Attributes:
+        id: unique among all nodes.
+        user: who it speaks for; without authentication a user of its own, whose id is the connection's.
+        state: for whatever an application wants to keep.
+        rooms: the names of the rooms that it is in.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        *,
+        id: str,
+        user: User | None,
+        pipeline: Pipeline,
+        hub: ConnectionHub,
+        limit: int,
+        budget: Budget,
+    ) -> None:
+        super().__init__(scope)
+        self.id = id
+        self.authenticated = user is not None
+        self._user = User(id) if user is None else user
+        self._state = State()
+        self.queue = OutboxQueue(limit, budget)
+        self.observers: list[Observer] = scope.setdefault(OBSERVERS, [])
+        self.memberships: dict[str, Any] = {}
+        self.replays: deque[Replay] = deque()
+        self.scheduled = False
+        self.closing = False
+        self.opened = datetime.now(UTC)
+        self._pipeline = pipeline
+        self._hub = hub
+        self._writer: Writer | None = None
+        self._driver: Driver | None = None
+
+    @property
+    def scope(self) -> Scope:
+        """The ASGI scope of the socket."""
+        shown = message_scope.get()
+        return shown[1] if shown is not None and shown[0] is self else self._scope
+
+    @scope.setter
+    def scope(self, scope: Scope) -> None:
+        self._scope = scope
+
+    # Overrides Starlette's, which asks for its authentication middleware.
+    @property
+    def user(self) -> User:
+        return self._user
+
+    @property
+    def state(self) -> State:  # type: ignore[override]
+        return self._state
+
+    @property
+    def rooms(self) -> frozenset[str]:
+        return frozenset(self.memberships)
+
+    @property
+    def request(self) -> Request:
+        """The ``id`` and ``key`` of the message under way."""
+        current = handling.get()
+        return Request() if current is None else current.request
+
+    # What handlers do.
+
+    async def send(self, message: BaseModel) -> None:
+        """Queue ``message`` for this connection only.
+
+        Raises ``LocalProtocolError`` for a type that is not declared as outbound, and after a close.
+        """
+        if self.closing:
+            raise LocalProtocolError("The connection is closed: nothing can be sent any more.")
+        self.reply(message)
+
+    async def join(self, room: str, since: Position | None = None) -> Membership:
+        """Enter ``room``; its messages follow behind the answer to the message under way.
+
+        ``since`` is the position of the last message that the client saw. A second join of the same room
+        changes nothing and recovers nothing. Raises ``NotFound`` where no declared room has that name,
+        ``TooManyRooms``, and whatever the room function raises.
+        """
+        return await self._hub.join(self, room, since)
+
+    async def leave(self, room: str) -> None:
+        """Leave ``room``. Raises ``NotAMember`` where the connection is not in it."""
+        await self._hub.leave(self, room)
+
+    async def set_status(self, status: str) -> None:
+        """Set the user's status, for all connections; the rooms hear of it when it changes."""
+        await self._hub.set_status(self, status)
+
+    async def receive(self, *types: type[M], timeout: float | None = None) -> M:
+        """Take the next message of ``types`` out of the order; others wait. It is acknowledged.
+
+        For ``on_connect`` and for handlers that ask something back. Raises ``TimeoutError`` after ``timeout``
+        seconds.
+        """
+        if self._driver is None:
+            raise LocalProtocolError(
+                "The connection is not open: receive belongs into on_connect or a handler."
+            )
+        message = await self._driver.receive(types, timeout)
+        return message  # type: ignore[return-value]
+
+    async def close(self, code: int = codes.NORMAL, reason: str | None = None) -> None:
+        """Close the connection; what was sent before arrives first. A second call does nothing."""
+        self.stop(*checked_close(code, reason))
+
+    # What the runtime does.
+
+    def attach(self, writer: Writer, driver: Driver) -> None:
+        """From now on write through ``writer``; ``driver`` reads."""
+        self._writer = writer
+        self._driver = driver
+
+    def put(self, frame: Frame) -> Verdict:
+        """Queue a frame and have it written at the end of this turn of the loop."""
+        if self.closing:
+            return DROPPED
+        verdict = self.queue.put(frame)
+        if verdict is not QUEUED:
+            if verdict is OVERFLOW:
+                self.too_slow()
+                return verdict
+            for observer in self.observers:
+                observer.frames_dropped(frame.type, 1)
+        for observer in self.observers:
+            observer.frames_sent(frame.type, 1, len(frame))
+        if not self.scheduled:
+            self.scheduled = True
+            self._hub.schedule(self)
+        return verdict
+
+    async def ready(self) -> None:
+        """Wait until the peer has taken most of what is queued; for streams, which wait for nothing else."""
+        if self._writer is not None and self.queue.size + self.queue.behind >= REFILL:
+            await self._writer.ready()
+
+    def reply(self, message: BaseModel, ref: Ref | None = None) -> bool:
+        """Transform a message for this connection and queue it; false where a transform dropped it."""
+        shared = self._pipeline.outbound(message)
+        personal = None if shared is None else self._pipeline.personal(shared, self)
+        if personal is None:
+            return False
+        self.put(self._pipeline.frame(personal, ref=ref))
+        return True
+
+    def stop(self, code: int, reason: str) -> None:
+        """Close as soon as what is queued is written; handlers under way are cancelled."""
+        if self._driver is not None and not self.closing:
+            self._driver.stop(code, reason)
+
+    def flush(self) -> None:
+        """Hand what is queued to the server."""
+        self.scheduled = False
+        if self._writer is not None:
+            self._writer.flush()
+
+    def refill(self) -> None:
+        """Let rooms that still replay what was missed put more into the outbox, at the pace of the peer."""
+        while self.replays and self.queue.size < REFILL:
+            frame = self.replays[0].next()
+            if frame is None:
+                self.replays.popleft()
+            elif self.queue.put(frame) is OVERFLOW:
+                self.too_slow()
+
+    def too_slow(self) -> None:
+        """Reset the connection of a peer that does not read; it sees 1006, the log and the metrics *slow*."""
+        if not self.closing:
+            self.closing = True
+            for observer in self.observers:
+                observer.closed_slow()
+            if self._writer is not None:
+                self._writer.abort()
+            if self._driver is not None:
+                self._driver.stop(codes.SLOW, codes.REASONS[codes.SLOW])
+
+    def drain(self, code: int, reason: str) -> None:
+        """The server shuts down."""
+        if self._driver is not None:
+            self._driver.drain(code, reason)
+
+    def __repr__(self) -> str:
+        return f"Connection(id={self.id!r}, user={self.user.id!r})"

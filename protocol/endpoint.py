@@ -1,0 +1,73 @@
+"""The router of a protocol: its sockets, as FastAPI serves them.
+
+Each path is an endpoint that only accepts, inside of ``ProtocolMiddleware``. Who connects is found out before
+that by FastAPI's own dependencies.
+"""
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Protocol
+
+from fastapi import APIRouter, Depends, WebSocket
+
+from protocol.middleware.protocol import SERVE, ProtocolMiddleware, Served
+from protocol.types import Receive, Scope, Send, User
+
+
+class Routed(Served, Protocol):
+    """The protocol, as its router sees it."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def paths(self) -> Sequence[str]: ...
+
+    @property
+    def user(self) -> Callable[..., Any] | None:
+        """The dependency that says who connects."""
+
+
+async def _accept(scope: Scope, receive: Receive, send: Send) -> None:
+    await scope[SERVE]()
+
+
+def router_of(protocol: Routed) -> APIRouter:
+    """Make the router that serves ``protocol``."""
+    middleware = ProtocolMiddleware(_accept, protocol)
+
+    async def socket(websocket: WebSocket, user: User | None) -> None:
+        if user is not None:
+            websocket.scope["user"] = user
+        # Starlette's own methods check what has been sent and received, and so does the middleware.
+        receive = getattr(websocket, "_receive", websocket.receive)
+        send = getattr(websocket, "_send", websocket.send)
+        await middleware(websocket.scope, receive, send)
+
+    def nobody() -> None:
+        return None
+
+    # FastAPI reads the signature, and the dependency is known at this point only.
+    dependency = nobody if protocol.user is None else protocol.user
+    socket.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter("websocket", inspect.Parameter.KEYWORD_ONLY, annotation=WebSocket),
+            inspect.Parameter(
+                "user", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[Any, Depends(dependency)]
+            ),
+        ]
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        await protocol.nodes.of({"app": app})
+        try:
+            yield
+        finally:
+            await protocol.nodes.close(app)
+
+    router = APIRouter(lifespan=lifespan)
+    for path in protocol.paths:
+        router.add_api_websocket_route(path, socket, name=protocol.title)
+    return router

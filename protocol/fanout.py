@@ -1,0 +1,159 @@
+"""The connections of one node by user and room, and how a publication is queued for them.
+
+All of it is synchronous: a publication is in the outboxes of everybody when :meth:`Fanout.deliver` returns, and
+on its way when the turn of the loop ends. What has to be asked of a broker or a presence store is the hub's.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+import orjson
+from pydantic import BaseModel
+
+from protocol import codes
+from protocol.brokers import Publication
+from protocol.connection import Connection
+from protocol.outbox import OVERFLOW, QUEUED, Frame
+from protocol.pipeline import Pipeline
+from protocol.replay import RoomReplay
+from protocol.rooms import RoomSpec
+from protocol.types import Delivery, Position
+
+CLOSE_TAG: Final = ""
+"""The type of a publication that closes its receivers; no message can have it."""
+
+
+class LocalRoom:
+    """A room, as far as this node's connections are in it.
+
+    Attributes:
+        live: who gets publications at once. Dicts for their order: who came first gets them first.
+        joining: who still has something to get before that.
+        heard: the position of the last publication that arrived.
+        visitors: how many are changing the membership, or wait to; ``lock`` lets one at a time.
+    """
+
+    __slots__ = ("heard", "joining", "live", "lock", "name", "spec", "visitors")
+
+    def __init__(self, name: str, spec: RoomSpec) -> None:
+        self.name = name
+        self.spec = spec
+        self.live: dict[Connection, None] = {}
+        self.joining: dict[Connection, RoomReplay] = {}
+        self.heard: Position | None = None
+        self.lock = asyncio.Lock()
+        self.visitors = 0
+
+    def __contains__(self, connection: Connection) -> bool:
+        return connection in self.live or connection in self.joining
+
+    def __bool__(self) -> bool:
+        return bool(self.live or self.joining)
+
+
+class Fanout:
+    """The tables of one node, and delivery by them."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.connections: dict[str, Connection] = {}
+        self.users: dict[str, dict[Connection, None]] = {}
+        self.rooms: dict[str, LocalRoom] = {}
+        self._pipeline = pipeline
+        self._unflushed: list[Connection] = []
+
+    def __len__(self) -> int:
+        """How many connections, users and rooms are held."""
+        return len(self.connections) + len(self.users) + len(self.rooms)
+
+    def deliver(self, publication: Publication) -> Delivery:
+        """Queue a publication for this node's connections. Neither blocks nor raises."""
+        receivers = dropped = 0
+        if publication.type == CLOSE_TAG:
+            for connection in self._receivers(publication):
+                connection.stop(*orjson.loads(publication.body))
+                receivers += 1
+            return Delivery(receivers)
+        frame = None if self._pipeline.is_personal(publication.type) else self.frame(publication)
+        for connection in self._receivers(publication):
+            own = self.frame_for(publication, connection) if frame is None else frame
+            if own is not None:
+                verdict = connection.put(own)
+                receivers += verdict is not OVERFLOW
+                dropped += verdict is not QUEUED
+        return Delivery(receivers, dropped)
+
+    def frame(self, publication: Publication) -> Frame:
+        """The frame that all receivers share: body and position, as they were published."""
+        offset = None if publication.position is None else publication.position.offset
+        message: BaseModel | None = publication.message
+        if message is not None:
+            slow = self._pipeline.registry.slow(message)
+        else:
+            slow = self._pipeline.registry.slow_of(publication.type)
+            message = self.message(publication) if slow.key is not None else None
+        value = None if slow.key is None else getattr(message, slow.key)
+        return self._pipeline.framed(
+            publication.body, publication.type, offset=offset, slow=slow, slow_value=value
+        )
+
+    def frame_for(self, publication: Publication, connection: Connection) -> Frame | None:
+        """The frame for one receiver; ``None`` where a transform drops it, or the receiver is excluded."""
+        if _excludes(publication, connection):
+            return None
+        if not self._pipeline.is_personal(publication.type):
+            return self.frame(publication)
+        personal = self._pipeline.personal(self.message(publication), connection)
+        offset = None if publication.position is None else publication.position.offset
+        return None if personal is None else self._pipeline.frame(personal, offset=offset)
+
+    def message(self, publication: Publication) -> BaseModel:
+        """The message of a publication, decoded where it comes from elsewhere."""
+        if publication.message is not None:
+            message: BaseModel = publication.message
+            return message
+        return self._pipeline.registry.outbound.decode(publication.body)[0]
+
+    def schedule(self, connection: Connection) -> None:
+        """Flush the outbox of ``connection`` at the end of this turn of the loop."""
+        if not self._unflushed:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._unflushed.append(connection)
+
+    def flush(self) -> None:
+        """Write what this turn of the loop has queued, for each connection at once."""
+        unflushed, self._unflushed = self._unflushed, []
+        for connection in unflushed:
+            connection.flush()
+
+    def _receivers(self, publication: Publication) -> Iterable[Connection]:
+        channels = publication.channels
+        found: Iterable[Connection] = (
+            self._in_channel(channels[0], publication)
+            if len(channels) == 1
+            else dict.fromkeys(one for channel in channels for one in self._in_channel(channel, publication))
+        )
+        if publication.exclude_connection is None and publication.exclude_user is None:
+            return found
+        return [connection for connection in found if not _excludes(publication, connection)]
+
+    def _in_channel(self, channel: str, publication: Publication) -> list[Connection]:
+        """The connections that get a publication now; for who is still joining it is held back."""
+        kind, _, name = channel.partition(":")
+        if kind == "user":
+            return list(self.users.get(name, ()))
+        room = self.rooms.get(name)
+        if room is None:
+            return []
+        if publication.position is not None:
+            room.heard = publication.position
+        for connection, replay in list(room.joining.items()):
+            if not replay.live(publication):
+                connection.stop(codes.INSUFFICIENT_STATE, codes.REASONS[codes.INSUFFICIENT_STATE])
+            elif replay.started:
+                self.schedule(connection)
+        return list(room.live)
+
+
+def _excludes(publication: Publication, connection: Connection) -> bool:
+    return connection.id == publication.exclude_connection or connection.user.id == publication.exclude_user

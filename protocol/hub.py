@@ -1,0 +1,359 @@
+"""Rooms, users and presence of one node, in step with the other nodes.
+
+The hub joins the three that know something of a room: the broker (what is published), the presence store (who
+is there, on all nodes), and the node's own tables (:mod:`protocol.fanout`).
+"""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+import orjson
+from pydantic import BaseModel
+
+from protocol import codes
+from protocol.brokers import Broker, Key, Publication
+from protocol.connection import Connection, Handling, handling
+from protocol.exceptions import (
+    Disconnect,
+    LocalProtocolError,
+    NotAMember,
+    NotFound,
+    TooManyRooms,
+    Unauthenticated,
+    checked_close,
+)
+from protocol.fanout import CLOSE_TAG, Fanout, LocalRoom
+from protocol.history import Page
+from protocol.messages import CLOSE, wire_name
+from protocol.outbox import Frame
+from protocol.pipeline import Pipeline
+from protocol.presence import Members, Presence
+from protocol.replay import RoomReplay
+from protocol.rooms import Membership, Room, RoomSpec, RoomTable
+from protocol.types import Delivery, Position, User
+
+logger = logging.getLogger("protocol")
+
+ANNOUNCED: Final = 200
+"""Members that are listed at most, and above which joins and leaves are not announced."""
+
+Hook = Callable[[User, Room], Awaitable[Sequence[BaseModel]]]
+
+
+class Hooks(Protocol):
+    """The application's functions that the hub calls; all but the first answer with what is announced."""
+
+    async def authorise(self, connection: Connection, spec: RoomSpec, parameters: dict[str, str]) -> None: ...
+
+    async def joined(self, user: User, room: Room) -> Sequence[BaseModel]: ...
+
+    async def left(self, user: User, room: Room) -> Sequence[BaseModel]: ...
+
+    async def status_changed(self, user: User, status: str) -> Sequence[BaseModel]: ...
+
+
+class Hub:
+    """What connections, rooms and users ask of their node."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        rooms: RoomTable,
+        hooks: Hooks,
+        *,
+        broker: Broker,
+        presence: Presence,
+        max_rooms: int,
+    ) -> None:
+        self.fanout = Fanout(pipeline)
+        self.schedule = self.fanout.schedule
+        self._pipeline = pipeline
+        self._table = rooms
+        self._hooks = hooks
+        self._broker = broker
+        self._presence = presence
+        self._max_rooms = max_rooms
+
+    # Connections.
+
+    async def connect(self, connection: Connection) -> None:
+        """Count a connection that has been accepted."""
+        user = connection.user.id
+        self.fanout.connections[connection.id] = connection
+        mine = self.fanout.users.setdefault(user, {})
+        mine[connection] = None
+        if len(mine) == 1:
+            await self._broker.subscribe(f"user:{user}")
+        await self._presence.connect(user, connection.id)
+
+    async def disconnect(self, connection: Connection) -> None:
+        """Forget a connection, and take it out of every room; departures of its user are announced."""
+        if self.fanout.connections.pop(connection.id, None) is None:
+            return
+        user = connection.user
+        for room in list(connection.memberships.values()):
+            async with self._visit(room.name, room.spec):
+                await self._remove(connection, room)
+        mine = self.fanout.users[user.id]
+        del mine[connection]
+        if not mine:
+            del self.fanout.users[user.id]
+            await self._broker.unsubscribe(f"user:{user.id}")
+        for name in await self._presence.disconnect(user.id, connection.id):
+            await self.announce_left(user, name)
+
+    def connections_of(self, user: str) -> tuple[Connection, ...]:
+        return tuple(self.fanout.users.get(user, ()))
+
+    async def send_to_user(self, user: str, message: BaseModel, exclude: Connection | None) -> Delivery:
+        shared = self._pipeline.outbound(message)
+        if shared is None:
+            return Delivery()
+        return await self._broker.publish(self._publication((f"user:{user}",), shared, exclude=exclude))
+
+    async def disconnect_user(self, user: str, code: int, reason: str | None) -> None:
+        await self._broker.publish(
+            Publication((f"user:{user}",), CLOSE_TAG, orjson.dumps(checked_close(code, reason)))
+        )
+
+    async def set_status(self, connection: Connection, status: str) -> None:
+        user = connection.user
+        rooms = await self._presence.set_status(user.id, status)
+        if rooms is None:
+            return
+        channels = (f"user:{user.id}", *(f"room:{name}" for name in rooms))
+        for message in await self._hooks.status_changed(user, status):
+            shared = self._pipeline.outbound(message)
+            if shared is not None:
+                await self._broker.publish(self._publication(channels, shared, exclude=connection))
+
+    # Membership.
+
+    async def authorise(self, connection: Connection, name: str) -> RoomSpec:
+        """Ask the room function. Raises ``NotFound``, and whatever the function raises."""
+        spec, parameters = self._find(name)
+        await self._hooks.authorise(connection, spec, parameters)
+        return spec
+
+    async def join(self, connection: Connection, name: str, since: Position | None) -> Membership:
+        if (held := connection.memberships.get(name)) is not None:
+            return await self._again(held)
+        self._find(name)
+        if len(connection.memberships) >= self._max_rooms:
+            raise TooManyRooms(f"A connection can be in {self._max_rooms} rooms: leave one first.")
+        spec = await self.authorise(connection, name)
+        async with self._visit(name, spec) as room:
+            if connection in room:
+                return await self._again(room)
+            if connection.id not in self.fanout.connections:
+                raise Disconnect(codes.GOING_AWAY)
+            page = await self._enter(connection, room, since)
+            if not spec.presence:
+                return Membership(name, Members(0, ()), page.position, page.recovered)
+            first = await self._presence.join(name, connection.user.id, connection.id)
+            members = await self._presence.members(name, limit=ANNOUNCED)
+            if first and members.count <= ANNOUNCED:
+                await self._announce(name, connection.user, self._hooks.joined)
+            return Membership(name, members, page.position, page.recovered)
+
+    async def leave(self, connection: Connection, name: str) -> None:
+        room = connection.memberships.get(name)
+        if room is None:
+            raise NotAMember("The connection is not in this room.")
+        async with self._visit(name, room.spec):
+            if connection not in room:
+                raise NotAMember("The connection is not in this room.")
+            await self._remove(connection, room)
+            user = connection.user
+            if room.spec.presence and await self._presence.leave(name, user.id, connection.id):
+                await self.announce_left(user, name)
+
+    def release(self, current: Handling) -> None:
+        """The answer to a message is queued: what the rooms that it joined have to say may follow."""
+        for room in current.joined:
+            self._start_replay(current.connection, room)
+
+    async def rejoin(self, connection: Connection) -> None:
+        """The presence store has lost a connection of this node, which was renewed too late."""
+        await self._presence.connect(connection.user.id, connection.id)
+        for room in list(connection.memberships.values()):
+            if room.spec.presence and await self._presence.join(room.name, connection.user.id, connection.id):
+                await self._announce(room.name, connection.user, self._hooks.joined)
+
+    async def announce_left(self, user: User, name: str) -> None:
+        """Tell a room that the last connection of ``user`` has left it."""
+        if (await self._presence.members(name, limit=0)).count < ANNOUNCED:
+            await self._announce(name, user, self._hooks.left)
+
+    # Rooms.
+
+    async def publish(
+        self, name: str, message: BaseModel, *, exclude: Connection | None = None, key: str | None = None
+    ) -> Delivery:
+        spec, _ = self._find(name)
+        current = handling.get()
+        shared = self._pipeline.outbound(message)
+        if shared is None:
+            return Delivery()
+        if spec.history is not None:
+            self._check_storable(shared)
+        publication = self._publication((f"room:{name}",), shared, exclude=exclude)
+        delivery = await self._broker.publish(publication, history=spec.history, key=_key(current, key))
+        if current is not None and delivery.position is not None:
+            current.offset = delivery.position.offset
+        return delivery
+
+    async def repeated(self, name: str, key: Key) -> Delivery | None:
+        """What became of the publication with this key, where it was applied."""
+        return await self._broker.repeated(f"room:{name}", key)
+
+    async def members(self, name: str) -> Members:
+        self._find(name)
+        return await self._presence.members(name, limit=ANNOUNCED)
+
+    async def room_history(self, name: str, after: Position | None, limit: int) -> tuple[BaseModel, ...]:
+        spec, _ = self._find(name)
+        page = await self._broker.history(f"room:{name}", history=spec.history, after=after, limit=limit)
+        return tuple(self.fanout.message(publication) for publication in page.entries)
+
+    # Parts.
+
+    def _find(self, name: str) -> tuple[RoomSpec, dict[str, str]]:
+        found = self._table.find(name)
+        if found is None:
+            raise NotFound("There is no such room.")
+        return found
+
+    @asynccontextmanager
+    async def _visit(self, name: str, spec: RoomSpec) -> AsyncIterator[LocalRoom]:
+        """Change the membership of a room, one at a time; an empty room is forgotten."""
+        room = self.fanout.rooms.get(name)
+        if room is None:
+            room = self.fanout.rooms[name] = LocalRoom(name, spec)
+        room.visitors += 1
+        try:
+            async with room.lock:
+                yield room
+        finally:
+            room.visitors -= 1
+            if not room and not room.visitors:
+                del self.fanout.rooms[name]
+
+    async def _enter(
+        self, connection: Connection, room: LocalRoom, since: Position | None
+    ) -> Page[Publication]:
+        """Subscribe, hold back what comes, and read what was missed. All or nothing."""
+
+        def caught_up() -> None:
+            del room.joining[connection]
+            room.live[connection] = None
+
+        def frame(publication: Publication) -> Frame | None:
+            return self.fanout.frame_for(publication, connection)
+
+        channel, history = f"room:{room.name}", room.spec.history
+        if not room:
+            await self._broker.subscribe(channel)
+        replay = RoomReplay(room.heard, history=history is not None, frame=frame, caught_up=caught_up)
+        room.joining[connection] = replay
+        connection.memberships[room.name] = room
+        try:
+            page = await self._broker.history(channel, history=history, after=since)
+            if not replay.begin(page):
+                raise Disconnect(codes.INSUFFICIENT_STATE)
+        except BaseException:
+            await self._remove(connection, room)
+            raise
+        current = handling.get()
+        if current is not None and current.connection is connection:
+            current.joined.append(room)
+        else:
+            # Nothing is to be answered first: somebody else has put the connection into the room.
+            self._start_replay(connection, room)
+        return page
+
+    def _start_replay(self, connection: Connection, room: LocalRoom) -> None:
+        replay = room.joining.get(connection)
+        if replay is not None:
+            replay.started = True
+            connection.replays.append(replay)
+            self.schedule(connection)
+
+    async def _remove(self, connection: Connection, room: LocalRoom) -> None:
+        room.live.pop(connection, None)
+        replay = room.joining.pop(connection, None)
+        if replay is not None and replay in connection.replays:
+            connection.replays.remove(replay)
+        connection.memberships.pop(room.name, None)
+        if not room:
+            await self._broker.unsubscribe(f"room:{room.name}")
+
+    async def _again(self, room: LocalRoom) -> Membership:
+        """A second join changes nothing and recovers nothing."""
+        page = await self._broker.history(f"room:{room.name}", history=room.spec.history)
+        members = Members(0, ())
+        if room.spec.presence:
+            members = await self._presence.members(room.name, limit=ANNOUNCED)
+        return Membership(room.name, members, page.position)
+
+    async def _announce(self, name: str, user: User, hook: Hook) -> None:
+        """Ask a hook what to say and say it. What fails here must not undo what is announced."""
+        token = handling.set(None)
+        try:
+            for message in await hook(user, Room(name, self)):
+                shared = self._pipeline.outbound(message)
+                if shared is not None:
+                    publication = self._publication((f"room:{name}",), shared, exclude_user=user.id)
+                    await self._broker.publish(publication)
+        except Exception:
+            logger.exception("What was to be announced in a room failed", extra={"room": name})
+        finally:
+            handling.reset(token)
+
+    def _publication(
+        self,
+        channels: tuple[str, ...],
+        message: BaseModel,
+        *,
+        exclude: Connection | None = None,
+        exclude_user: str | None = None,
+    ) -> Publication:
+        registry = self._pipeline.registry
+        return Publication(
+            channels,
+            registry.tag(message),
+            registry.encode(message),
+            exclude_connection=None if exclude is None else exclude.id,
+            exclude_user=exclude_user,
+            message=message,
+        )
+
+    def _check_storable(self, message: BaseModel) -> None:
+        """A room with history has an offset for each message, and never a silent hole."""
+        model = type(message)
+        offset = self._pipeline.envelope.offset
+        if any(wire_name(name, field) == offset for name, field in model.model_fields.items()):
+            raise LocalProtocolError(
+                f"{model.__qualname__} has a field {offset!r} of its own, so a room with history cannot say its "
+                f"position. Rename the field, or the envelope's: Envelope(offset=…)."
+            )
+        if self._pipeline.registry.slow(message) is not CLOSE:
+            raise LocalProtocolError(
+                f"{model.__qualname__} may be dropped for a slow consumer; a room with history never has a silent "
+                f"hole. Publish it to a room without history, or declare it without slow=…."
+            )
+
+
+def _key(current: Handling | None, key: str | None) -> Key | None:
+    """The key of a publication: given, or that of the message under way for its first publication."""
+    if current is None:
+        return None if key is None else ("", key)
+    if key is None:
+        key, current.key = current.key, None
+    if key is None:
+        return None
+    if not current.connection.authenticated:
+        raise Unauthenticated("A key needs a user: log in first.")
+    return current.connection.user.id, key

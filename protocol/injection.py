@@ -1,0 +1,215 @@
+"""What a function of the application takes, found out once from its signature.
+
+A parameter is resolved by its annotation: the message, ``Connection``, ``User``, ``Room``, ``Rooms``, ``Users``, or
+FastAPI's ``Depends`` and its kin. What cannot be resolved is a ``ConfigurationError`` where the function is
+registered.
+"""
+
+import inspect
+import types
+import typing
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
+
+from protocol.connection import Connection
+from protocol.dependencies import Solver, detached, marker_of
+from protocol.exceptions import ConfigurationError
+from protocol.node import Node
+from protocol.rooms import Room, Rooms
+from protocol.types import User
+from protocol.users import Users
+
+Function = Callable[..., Any]
+
+
+def place_of(function: Function) -> str:
+    """Where a function stands, for error texts."""
+    target = inspect.unwrap(function)
+    code = getattr(target, "__code__", None)
+    name = getattr(target, "__qualname__", type(target).__qualname__)
+    return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
+
+
+class Signature:
+    """A function's parameters and what it returns, with annotations resolved.
+
+    They are resolved against the module of the function, ``names`` (those of the block it stands in) and
+    the ``types`` that it is registered for.
+    """
+
+    def __init__(self, function: Function, *, names: Mapping[str, Any], types: Sequence[type] = ()) -> None:
+        self.function = function
+        self.place = place_of(function)
+        target: Any = function
+        if not inspect.isroutine(function) and not inspect.isclass(function):
+            target = type(function).__call__
+        known = {**names, **{one.__name__: one for one in types}}
+        try:
+            hints = typing.get_type_hints(inspect.unwrap(target), localns=known, include_extras=True)
+            parameters = inspect.signature(function).parameters
+        except NameError as error:
+            raise ConfigurationError(
+                f"{self.place}: the annotation {error.name!r} is not defined where the function is registered. "
+                f"Import it outside of TYPE_CHECKING, above the function."
+            ) from None
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"{self.place}: its signature cannot be read: {error}") from None
+        self.parameters = [
+            parameter.replace(annotation=hints.get(name, inspect.Parameter.empty))
+            for name, parameter in parameters.items()
+        ]
+        for parameter in self.parameters:
+            if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY}:
+                if parameter is self.parameters[0] and parameter.kind is parameter.POSITIONAL_ONLY:
+                    continue
+                raise ConfigurationError(
+                    f"{self.place}: the parameter {parameter} cannot be filled; give each a name and an annotation."
+                )
+        self.returns = hints.get("return")
+
+    def returned_models(self) -> tuple[type[BaseModel], ...]:
+        """The message types in the return annotation, inside of iterators too."""
+        return tuple(_models(self.returns))
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel) and annotation is not BaseModel:
+        return [annotation] if annotation.model_fields else []
+    return [model for inner in get_args(annotation) for model in _models(inner)]
+
+
+def members_of(annotation: Any) -> tuple[Any, ...]:
+    """The members of a union; a type variable stands for its bound."""
+    if isinstance(annotation, TypeVar):
+        return members_of(annotation.__bound__ or annotation.__constraints__ or object)
+    if get_origin(annotation) is Annotated:
+        return members_of(get_args(annotation)[0])
+    if get_origin(annotation) in {Union, types.UnionType}:
+        return tuple(member for inner in get_args(annotation) for member in members_of(inner))
+    return annotation if isinstance(annotation, tuple) else (annotation,)
+
+
+def _base(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
+    if get_origin(annotation) is Annotated:
+        base, *metadata = get_args(annotation)
+        return base, tuple(metadata)
+    return annotation, ()
+
+
+class Call:
+    """What one call of a function can be given."""
+
+    __slots__ = ("connection", "node", "parameters", "room", "status", "user")
+
+    def __init__(
+        self,
+        node: Node,
+        *,
+        connection: Connection | None = None,
+        user: User | None = None,
+        room: Room | None = None,
+        status: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+    ) -> None:
+        self.node = node
+        self.connection = connection
+        self.user = user
+        self.room = room
+        self.status = status
+        self.parameters = {} if parameters is None else parameters
+
+
+_INJECTED: dict[type, Callable[[Call], Any]] = {
+    Connection: lambda call: call.connection,
+    HTTPConnection: lambda call: call.connection,
+    User: lambda call: call.user if call.connection is None else call.connection.user,
+    Room: lambda call: call.room,
+    Rooms: lambda call: call.node.rooms,
+    Users: lambda call: call.node.users,
+}
+
+
+class Injected:
+    """A function with the parameters behind the first ``leading`` ones bound to what fills them.
+
+    ``allowed`` are the types that can be injected here, and ``named`` what is filled by a parameter's name.
+    """
+
+    def __init__(
+        self,
+        signature: Signature,
+        *,
+        leading: int,
+        allowed: frozenset[type],
+        named: Mapping[str, Callable[[Call], Any]] | None = None,
+    ) -> None:
+        self.function = signature.function
+        self.place = signature.place
+        self.is_async = _is(inspect.iscoroutinefunction, self.function)
+        self.is_stream = _is(inspect.isasyncgenfunction, self.function)
+        self.is_sync_stream = _is(inspect.isgeneratorfunction, self.function)
+        self.takes_room = False
+        self._getters: list[tuple[str, Callable[[Call], Any]]] = []
+        solved: list[inspect.Parameter] = []
+        for parameter in signature.parameters[leading:]:
+            base, metadata = _base(parameter.annotation)
+            if marker_of(parameter, metadata) is not None:
+                solved.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            elif named is not None and parameter.name in named:
+                self._getters.append((parameter.name, named[parameter.name]))
+            elif base in allowed:
+                self._getters.append((parameter.name, _INJECTED[base]))
+                self.takes_room |= base is Room
+            elif parameter.default is inspect.Parameter.empty:
+                names = ", ".join(sorted(one.__name__ for one in allowed))
+                raise ConfigurationError(
+                    f"{self.place}: nothing fills the parameter {parameter.name!r}. Annotate it with one of "
+                    f"{names}, or use Depends()."
+                )
+        self._solver = Solver(solved, self.place) if solved else None
+
+    @property
+    def simple(self) -> bool:
+        """Nothing has to be solved: :meth:`arguments` is enough for a call."""
+        return self._solver is None
+
+    @property
+    def connection_names(self) -> list[str] | None:
+        """The names of the parameters, where each of them takes the connection; else ``None``."""
+        found = [name for name, get in self._getters if get is _INJECTED[Connection]]
+        return found if len(found) == len(self._getters) <= 1 else None
+
+    def arguments(self, call: Call) -> dict[str, Any]:
+        """What is injected, without dependencies."""
+        return {name: get(call) for name, get in self._getters}
+
+    @asynccontextmanager
+    async def solved(self, call: Call) -> AsyncIterator[dict[str, Any]]:
+        """What is injected; dependencies with ``yield`` end with the context."""
+        if self._solver is None:
+            yield self.arguments(call)
+            return
+        connection = detached(call.node.app) if call.connection is None else call.connection
+        async with self._solver.solved(connection) as values:
+            yield {**values, **self.arguments(call)}
+
+    async def __call__(self, call: Call, *leading: Any) -> Any:
+        """Call the function; a plain ``def`` runs in the thread pool, as in FastAPI."""
+        if self._solver is None:
+            return await self._run(leading, self.arguments(call))
+        async with self.solved(call) as arguments:
+            return await self._run(leading, arguments)
+
+    async def _run(self, leading: tuple[Any, ...], arguments: dict[str, Any]) -> Any:
+        if self.is_async:
+            return await self.function(*leading, **arguments)
+        return await run_in_threadpool(self.function, *leading, **arguments)
+
+
+def _is(predicate: Callable[[Any], bool], function: Function) -> bool:
+    return predicate(function) or predicate(getattr(function, "__call__", None))

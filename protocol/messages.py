@@ -1,0 +1,154 @@
+"""Message types: the base class, its tag, and validated copies.
+
+What a set of message types becomes (the unions, decoding, encoding) is in :mod:`protocol.registry`.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
+
+from protocol.exceptions import ConfigurationError
+
+M = TypeVar("M", bound=BaseModel)
+
+SlowPolicy = Literal["close", "drop_oldest", "latest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """What a consumer that does not keep up loses of one message type.
+
+    ``close``: the connection. ``drop_oldest``: the oldest queued messages of the type. ``latest``: all but the
+    newest, for each value of the field ``key``.
+    """
+
+    policy: SlowPolicy = "close"
+    key: str | None = None
+
+
+CLOSE = Slow()
+
+
+class Message(BaseModel):
+    """Base of message types: frozen, strict, no extra fields, no NaN or Infinity.
+
+    Class arguments:
+
+    ``type="say"``
+        adds the tag, the field ``type: Literal["say"] = "say"``; writing the field by hand is the same.
+        Type checkers see ``message.type`` only where it is written by hand.
+    ``discriminator="event"``
+        on a base: the tags of its subclasses are in that field.
+    ``slow="latest", slow_key="symbol"``
+        what a slow consumer loses, see :class:`Slow`. Default ``close``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    __discriminator__: ClassVar[str] = "type"
+    __slow__: ClassVar[Slow] = CLOSE
+
+    # Pydantic collects the fields of a class after this has run, so a field can still be added here.
+    def __init_subclass__(
+        cls,
+        *,
+        type: str | None = None,
+        discriminator: str | None = None,
+        slow: SlowPolicy | None = None,
+        slow_key: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        if discriminator is not None:
+            if not discriminator.isidentifier() or discriminator.startswith("_"):
+                raise ConfigurationError(
+                    f"{cls.__qualname__}: the discriminator must be a field name, not {discriminator!r}."
+                )
+            cls.__discriminator__ = discriminator
+        if type is not None:
+            _add_tag(cls, type)
+        if slow is not None or slow_key is not None:
+            if slow is None or slow not in get_args(SlowPolicy):
+                raise ConfigurationError(
+                    f"{cls.__qualname__}: slow must be one of {', '.join(get_args(SlowPolicy))}, not {slow!r}."
+                )
+            if slow_key is not None and slow != "latest":
+                raise ConfigurationError(f"{cls.__qualname__}: slow_key goes with slow='latest' only.")
+            cls.__slow__ = Slow(slow, slow_key)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        key = cls.__slow__.key
+        if key is not None and key not in cls.model_fields:
+            raise ConfigurationError(f"{cls.__qualname__}: slow_key {key!r} is not a field of the message.")
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with ``changes``, validated as a whole; raises pydantic's ``ValidationError``."""
+        return replace(self, **changes)
+
+
+def _add_tag(cls: type[Message], tag: str) -> None:
+    name = cls.__discriminator__
+    if not tag:
+        raise ConfigurationError(f"{cls.__qualname__}: type must be a non-empty string, not {tag!r}.")
+    own: Mapping[str, Any] = cls.__dict__.get("__annotations__", {})
+    if name in own:
+        raise ConfigurationError(
+            f"{cls.__qualname__} has both the class argument type={tag!r} and a field {name!r}: keep one of them."
+        )
+    cls.__annotations__ = {name: Literal[tag], **own}
+    setattr(cls, name, tag)
+
+
+def replace(message: M, **changes: Any) -> M:
+    """Return a copy of any pydantic ``message`` with ``changes``, by field name, validated as a whole."""
+    values = {**message.__dict__, **(message.__pydantic_extra__ or {}), **changes}
+    copy: M = type(message).__pydantic_validator__.validate_python(values, by_name=True, by_alias=False)
+    return copy
+
+
+def slow_policy(model: type[BaseModel]) -> Slow:
+    """What a slow consumer loses of ``model``; a plain ``BaseModel`` has the default."""
+    return model.__slow__ if issubclass(model, Message) else CLOSE
+
+
+def wire_name(name: str, field: FieldInfo) -> str:
+    """The name under which a field is read from the wire."""
+    alias = field.validation_alias or field.alias
+    return alias if isinstance(alias, str) else name
+
+
+def discriminator_of(model: type[BaseModel]) -> str:
+    """The wire name of the field that holds the tag of ``model``."""
+    name = model.__discriminator__ if issubclass(model, Message) else "type"
+    field = model.model_fields.get(name)
+    return name if field is None else wire_name(name, field)
+
+
+def tag_field(model: type[BaseModel]) -> str | None:
+    """The name of the field that holds the tag of ``model``, or ``None``."""
+    wire = discriminator_of(model)
+    return next((name for name, field in model.model_fields.items() if wire_name(name, field) == wire), None)
+
+
+def tags_of(model: type[BaseModel]) -> tuple[str, ...]:
+    """The tags under which ``model`` is on the wire.
+
+    Raises ``ConfigurationError`` where there is none, or one that is not a string.
+    """
+    name = tag_field(model)
+    annotation = None if name is None else model.model_fields[name].annotation
+    if get_origin(annotation) is not Literal:
+        wire = discriminator_of(model)
+        raise ConfigurationError(
+            f"{model.__qualname__} has no tag: write class {model.__name__}(Message, type='…'), "
+            f"or a field {wire}: Literal['…'] = '…'."
+        )
+    tags = tuple(value.value if isinstance(value, enum.Enum) else value for value in get_args(annotation))
+    if wrong := [tag for tag in tags if not isinstance(tag, str)]:
+        raise ConfigurationError(f"{model.__qualname__}: a tag must be a string, not {wrong[0]!r}.")
+    return tags

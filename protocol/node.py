@@ -1,0 +1,282 @@
+"""The runtime of a protocol in one application: hub, broker, presence and clock.
+
+A node is made on first use, for the application that serves the protocol and the loop that it runs in. It is
+closed with the application's lifespan; where that does not reach it, with the loop.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping
+from contextlib import suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+from weakref import WeakKeyDictionary
+
+from pydantic import BaseModel
+
+from protocol import brokers, codes, hub
+from protocol.brokers import Broker
+from protocol.connection import Connection
+from protocol.exceptions import LocalProtocolError
+from protocol.hub import Hub
+from protocol.limits import Rate, Tolerance
+from protocol.outbox import Budget, Outbox
+from protocol.pipeline import Limits, Pipeline
+from protocol.presence import LEASE_SECONDS, MemoryPresence, Presence
+from protocol.rooms import Rooms, RoomTable
+from protocol.types import Clock, Scope, User
+from protocol.users import Users
+
+logger = logging.getLogger("protocol")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a protocol's declaration says of its connections."""
+
+    broker: str = "memory://"
+    outbox: Outbox = Outbox()
+    tolerance: Tolerance = Tolerance()
+    rate_limit: Rate | None = None
+    max_frame: int = 65536
+    max_rooms: int = 32
+    max_pending: int = 16
+    subprotocols: tuple[str, ...] = ()
+
+
+class Handler(Protocol):
+    """A compiled handler."""
+
+    @property
+    def concurrent(self) -> bool:
+        """It runs beside the messages behind it."""
+
+    def __call__(
+        self, message: BaseModel, connection: Connection, node: "Node"
+    ) -> Awaitable[BaseModel | None]:
+        """Handle the message; what is returned is the reply."""
+
+
+class Hooks(hub.Hooks, Protocol):
+    """The application's functions, compiled, for one node."""
+
+    async def connected(self, connection: Connection) -> None: ...
+
+    async def disconnected(self, connection: Connection) -> None: ...
+
+    async def failed(self, connection: Connection, error: Exception) -> BaseModel | None:
+        """What an exception handler says instead of the error frame; ``None`` where there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A protocol, compiled: everything that its nodes share. ``cancel`` is the type of that message."""
+
+    title: str
+    pipeline: Pipeline
+    rooms: RoomTable
+    handlers: Mapping[type[BaseModel], Handler]
+    hooks: Callable[["Node"], Hooks]
+    settings: Settings
+    cancel: type[BaseModel] | None
+
+
+class LoopClock:
+    """The running loop's time, and the system's date."""
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class Node:
+    """One application's runtime. Its parts can be given, as the simulation does."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        app: object = None,
+        broker: Broker | None = None,
+        presence: Presence | None = None,
+        clock: Clock | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.plan = plan
+        self.clock: Clock = LoopClock() if clock is None else clock
+        self.name = secrets.token_urlsafe(6) if name is None else name
+        self.loop = asyncio.get_running_loop()
+        self.broker = (
+            brokers.connect(plan.settings.broker, monotonic=self.loop.time) if broker is None else broker
+        )
+        self.presence: Presence = MemoryPresence(monotonic=self.loop.time) if presence is None else presence
+        self.app: object = app
+        self.hooks = plan.hooks(self)
+        self.hub = Hub(
+            plan.pipeline,
+            plan.rooms,
+            self.hooks,
+            broker=self.broker,
+            presence=self.presence,
+            max_rooms=plan.settings.max_rooms,
+        )
+        self.limits = Limits(plan.pipeline)
+        self.rooms = Rooms(self.hub)
+        self.users = Users(self.hub)
+        self.closed = False
+        self._budget = Budget(plan.settings.outbox.budget)
+        self._ids = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._renewal: asyncio.TimerHandle | None = None
+        self._starting: asyncio.Lock = asyncio.Lock()
+        self._started = False
+
+    async def start(self) -> None:
+        """Connect to the broker; called again, it does nothing."""
+        async with self._starting:
+            if not self._started:
+                await self.broker.start(self.hub.fanout.deliver)
+                self._started = True
+                self._renew_later()
+
+    async def close(self) -> None:
+        """Close every connection with 3001, and let go of the broker. Called again, it does nothing."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._renewal is not None:
+            self._renewal.cancel()
+        for connection in list(self.hub.fanout.connections.values()):
+            connection.stop(codes.SHUTDOWN, codes.REASONS[codes.SHUTDOWN])
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        await self.broker.close()
+
+    def open(self, scope: Scope, user: User | None) -> Connection:
+        """A connection that has not been accepted yet, for the socket of ``scope``."""
+        self._ids += 1
+        return Connection(
+            scope,
+            id=f"{self.name}-{self._ids}",
+            user=user,
+            pipeline=self.plan.pipeline,
+            hub=self.hub,
+            limit=self.plan.settings.outbox.bytes,
+            budget=self._budget,
+        )
+
+    async def finish(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run ``work`` to its end, even if the caller is cancelled meanwhile."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.shield(task)
+
+    def _renew_later(self) -> None:
+        self._renewal = self.loop.call_later(LEASE_SECONDS / 3, self._renew)
+
+    def _renew(self) -> None:
+        task = self.loop.create_task(self._renewed())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self._renew_later()
+
+    async def _renewed(self) -> None:
+        connections = self.hub.fanout.connections
+        try:
+            renewal = await self.presence.renew(list(connections))
+            for id in renewal.lost:
+                if id in connections:
+                    await self.hub.rejoin(connections[id])
+            for departure in renewal.departures:
+                await self.hub.announce_left(User(departure.user), departure.room)
+        except Exception:
+            logger.exception("The presence of this node's connections could not be renewed")
+
+
+NODE: Final = "protocol.node"
+"""Key in the scope of the node that serves it, where one is given, as tests and the simulation do."""
+
+current: ContextVar[Node | None] = ContextVar("protocol.node", default=None)
+"""The node of the connection that this context works for."""
+
+
+class Nodes:
+    """The nodes of one protocol, by the application that serves it."""
+
+    def __init__(self, plan: Callable[[], Plan]) -> None:
+        self._plan = plan
+        self._by_app: MutableMapping[Any, Node] = WeakKeyDictionary()
+
+    async def of(self, scope: Scope) -> Node:
+        """The node that serves ``scope``; made, and started, if this is its first use."""
+        node: Node | None = scope.get(NODE)
+        if node is None:
+            app = scope.get("app", self)
+            node = self._by_app.get(app)
+            if node is None or node.closed or node.loop is not asyncio.get_running_loop():
+                node = self._by_app[app] = Node(self._plan(), app=app)
+                await _close_with_loop(node)
+        await node.start()
+        return node
+
+    async def close(self, app: object) -> None:
+        """Close the node of ``app``, and those that were made without one."""
+        for key in (app, self):
+            node = self._by_app.pop(key, None)
+            if node is not None:
+                await node.close()
+
+    def running(self) -> Iterator[Node]:
+        """The nodes whose loop runs."""
+        return (node for node in self._by_app.values() if not node.closed and node.loop.is_running())
+
+    def current(self) -> Node:
+        """The node of this context, or else the only one that runs.
+
+        Raises ``LocalProtocolError``, and says why, where there is none or more than one.
+        """
+        node = current.get()
+        if node is not None and node.plan is self._plan() and not node.closed:
+            return node
+        running = list(self.running())
+        if len(running) == 1:
+            return running[0]
+        title = self._plan().title
+        if not running:
+            raise LocalProtocolError(
+                f"No node of the protocol {title!r} runs yet: it starts with the first connection, or with the "
+                f"application's lifespan. Is its router included in the application?"
+            )
+        raise LocalProtocolError(
+            f"{len(running)} applications serve the protocol {title!r} in this process: outside of a connection, "
+            f"say which one by chat.at(app).rooms or chat.at(app).users."
+        )
+
+    def at(self, app: object) -> Node:
+        """The node of ``app``. Raises ``LocalProtocolError`` where it does not run."""
+        node = self._by_app.get(app)
+        if node is None or node.closed:
+            raise LocalProtocolError(
+                f"The application does not serve the protocol {self._plan().title!r} now."
+            )
+        return node
+
+
+async def _close_with_loop(node: Node) -> None:
+    """A loop closes its asynchronous generators before it ends, whoever forgot the lifespan."""
+
+    async def lifetime() -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            with suppress(Exception):
+                await node.close()
+
+    node.lifetime = lifetime()  # type: ignore[attr-defined]
+    await anext(node.lifetime)  # type: ignore[attr-defined]

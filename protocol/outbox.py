@@ -1,0 +1,192 @@
+"""What waits to be written to one connection: frames, their bounds, and what a slow consumer loses.
+
+Sans-IO: ``put`` gives a verdict and the shell in :mod:`protocol.connection` acts on it. There is one queue for
+each connection and it is the only way to the socket, so nothing is reordered and nothing follows a close.
+"""
+
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Literal
+
+from protocol.exceptions import ConfigurationError
+from protocol.messages import CLOSE, Slow
+
+Verdict = Literal[0, 1, 2]
+QUEUED: Final = 0
+"""The frame waits."""
+DROPPED: Final = 1
+"""A frame was lost to its policy: this one or an older one."""
+OVERFLOW: Final = 2
+"""The frame was not taken and must not be lost: close the connection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbox:
+    """The bounds of a connection's outbox.
+
+    ``bytes``: what may wait, transport buffer included. ``seconds``: how long a peer may read nothing while
+    something waits. ``budget``: bytes that may wait on one node; above it a connection that is behind is
+    treated as if its own bound were reached, and one that keeps up is not.
+    """
+
+    bytes: int = 1 << 20
+    seconds: float = 10
+    budget: int = 1 << 28
+
+    def __post_init__(self) -> None:
+        if self.bytes < 1024 or not self.seconds > 0 or self.budget < self.bytes:
+            raise ConfigurationError(
+                "Outbox(bytes=…, seconds=…, budget=…) takes at least 1024 bytes, more than 0 seconds, "
+                "and a budget of at least bytes."
+            )
+
+
+class Frame:
+    """One outbound message, encoded once for all its receivers.
+
+    Attributes:
+        payload: what the codec made of it.
+        text: whether it goes into a text frame.
+        type: the tag of the message.
+        slow: what a slow consumer loses of it; ``slow_value`` is the value of the key field.
+    """
+
+    __slots__ = ("__dict__", "payload", "slow", "slow_value", "text", "type")
+
+    def __init__(
+        self, payload: bytes, type: str, *, text: bool = True, slow: Slow = CLOSE, slow_value: Hashable = None
+    ) -> None:
+        self.payload = payload
+        self.type = type
+        self.text = text
+        self.slow = slow
+        self.slow_value = slow_value
+
+    def __len__(self) -> int:
+        return len(self.payload)
+
+    @cached_property
+    def wire(self) -> bytes:
+        """The unmasked WebSocket frame (RFC 6455, section 5.2), never compressed: legal after any negotiation."""
+        size = len(self.payload)
+        opcode = 0x81 if self.text else 0x82
+        if size < 126:
+            return b"%c%c%b" % (opcode, size, self.payload)
+        if size < 65536:
+            return b"%c\x7e%b%b" % (opcode, size.to_bytes(2, "big"), self.payload)
+        return b"%c\x7f%b%b" % (opcode, size.to_bytes(8, "big"), self.payload)
+
+    @cached_property
+    def event(self) -> dict[str, str | bytes]:
+        """The payload as ASGI wants it, for a server that frames by itself."""
+        return {"text": self.payload.decode()} if self.text else {"bytes": self.payload}
+
+
+class Budget:
+    """Bytes that wait in all outboxes of a node."""
+
+    __slots__ = ("limit", "used")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+
+class OutboxQueue:
+    """The frames that wait for one connection.
+
+    Attributes:
+        size: payload bytes that wait here.
+        behind: bytes that wait behind this queue, in the transport; above 0 only while the peer does not keep
+            up. The policies ``drop_oldest`` and ``latest`` touch nothing else: a consumer that keeps up loses
+            nothing.
+        dropped: frames lost to policies so far.
+    """
+
+    __slots__ = ("_budget", "_dead", "_droppable", "_frames", "behind", "dropped", "limit", "size")
+
+    def __init__(self, limit: int, budget: Budget) -> None:
+        self.limit = limit
+        self.size = 0
+        self.behind = 0
+        self.dropped = 0
+        self._budget = budget
+        self._frames: deque[Frame | list[Frame]] = deque()
+        # A droppable frame stands in both, in a list of its own that is emptied when it is dropped.
+        self._droppable: dict[Hashable, deque[list[Frame]]] = {}
+        self._dead = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._frames)
+
+    def put(self, frame: Frame) -> Verdict:
+        """Queue ``frame``, within the bounds and by its policy."""
+        length = len(frame.payload)
+        if frame.slow is not CLOSE:
+            return self._put_droppable(frame, length)
+        if self._exceeds(length):
+            return OVERFLOW
+        self._frames.append(frame)
+        self.size += length
+        self._budget.used += length
+        return QUEUED
+
+    def take(self) -> list[Frame]:
+        """Remove and return everything, in order."""
+        frames: list[Frame] = []
+        for entry in self._frames:
+            if isinstance(entry, Frame):
+                frames.append(entry)
+            else:
+                frames += entry
+        self.clear()
+        return frames
+
+    def clear(self) -> None:
+        """Forget everything; what waits no longer counts against the node's budget."""
+        self._frames.clear()
+        self._droppable.clear()
+        self._dead = 0
+        self._budget.used -= self.size
+        self.size = 0
+
+    def _exceeds(self, length: int) -> bool:
+        waiting = self.size + self.behind
+        # A frame larger than the bound still passes an empty outbox.
+        return waiting > 0 and (
+            waiting + length > self.limit
+            or (self.behind > 0 and self._budget.used + length > self._budget.limit)
+        )
+
+    def _put_droppable(self, frame: Frame, length: int) -> Verdict:
+        key: Hashable = frame.type if frame.slow.policy == "drop_oldest" else (frame.type, frame.slow_value)
+        queued = self._droppable.setdefault(key, deque())
+        verdict: Verdict = QUEUED
+        if frame.slow.policy == "latest" and self.behind:
+            while queued:
+                self._drop(queued)
+                verdict = DROPPED
+        while self._exceeds(length):
+            verdict = DROPPED
+            if not queued:
+                self.dropped += 1
+                return verdict
+            self._drop(queued)
+        entry = [frame]
+        queued.append(entry)
+        self._frames.append(entry)
+        self.size += length
+        self._budget.used += length
+        return verdict
+
+    def _drop(self, queued: deque[list[Frame]]) -> None:
+        length = len(queued.popleft().pop())
+        self.size -= length
+        self._budget.used -= length
+        self.dropped += 1
+        self._dead += 1
+        if self._dead > 64 and self._dead * 2 > len(self._frames):
+            self._frames = deque(entry for entry in self._frames if entry != [])
+            self._dead = 0

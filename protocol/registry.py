@@ -1,0 +1,311 @@
+"""The message types of a protocol: one tagged union for each direction.
+
+Compiled once from the declared models. Decoding is a single ``validate_json`` of body and envelope together;
+encoding is pydantic's own serializer. Frames, codecs and transforms are not known here.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
+from typing import Any, Literal, cast
+
+import orjson
+from pydantic import BaseModel
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import CoreSchema, SchemaValidator, ValidationError, core_schema
+
+from protocol.envelope import ID, KEY, Envelope
+from protocol.exceptions import (
+    ConfigurationError,
+    InvalidMessage,
+    LocalProtocolError,
+    MalformedFrame,
+    UnknownType,
+)
+from protocol.messages import CLOSE, Slow, discriminator_of, slow_policy, tag_field, tags_of, wire_name
+from protocol.types import Request
+from protocol.validation import invalid, refused
+
+Direction = Literal["inbound", "outbound"]
+JsonSchema = dict[str, Any]
+
+NO_REQUEST = Request()
+
+
+class MessageUnion:
+    """The messages of one direction, told apart by their tag.
+
+    Attributes:
+        models: the model of each tag.
+        discriminator: the wire name of the field that holds the tag.
+        known: every field name of the models, nested ones too: what an error's location may show.
+    """
+
+    def __init__(self, models: Iterable[type[BaseModel]], envelope: Envelope, direction: Direction) -> None:
+        self.direction = direction
+        self.envelope = envelope
+        self.models: dict[str, type[BaseModel]] = {}
+        unique = list(dict.fromkeys(models))
+        self.discriminator = _one_discriminator(unique, direction)
+        self._definitions: dict[str, CoreSchema] = {}
+        choices: dict[str, CoreSchema] = {}
+        for model in unique:
+            schema = self._with_envelope(model)
+            for tag in tags_of(model):
+                if tag in self.models:
+                    raise ConfigurationError(
+                        f"Two {direction} messages have the {self.discriminator} {tag!r}: "
+                        f"{_place(self.models[tag])} and {_place(model)}. Rename one of them."
+                    )
+                self.models[tag] = model
+                choices[tag] = schema
+        self._choices = choices
+        self._tag_fields = {model: tag_field(model) or "" for model in unique}
+        self.known = frozenset(_names(unique))
+        union = (
+            core_schema.tagged_union_schema(choices, self.discriminator)
+            if choices
+            else core_schema.none_schema()
+        )
+        with _rebuilt(unique):
+            validator = SchemaValidator(
+                core_schema.definitions_schema(union, list(self._definitions.values()))
+            )
+        self._validate: Callable[[str | bytes], BaseModel] = validator.validate_json
+
+    def decode(self, body: str | bytes) -> tuple[BaseModel, Request]:
+        """Validate one JSON body; return the message and its envelope.
+
+        Raises ``MalformedFrame``, ``UnknownType`` or ``InvalidMessage``.
+        """
+        try:
+            message = self._validate(body)
+        except ValidationError as error:
+            if not self.models:
+                raise UnknownType("No message is received here.", frame=body) from None
+            raise refused(
+                error, body, known=self.known, discriminator=self.discriminator, id=self.envelope.id
+            ) from None
+        except TypeError:
+            raise MalformedFrame("The frame is not valid Unicode.", frame=body) from None
+        values = message.__dict__
+        id, key = values.pop(ID, None), values.pop(KEY, None)
+        if (
+            ("NaN" in body or "Infinity" in body)
+            if isinstance(body, str)
+            else (b"NaN" in body or b"Infinity" in body)
+        ):
+            _refuse_constants(body)
+        if id is None and key is None:
+            return message, NO_REQUEST
+        message.__pydantic_fields_set__.difference_update((ID, KEY))
+        return message, Request(id, key)
+
+    def tag(self, message: BaseModel) -> str:
+        """The tag of a message of this direction. Raises ``KeyError`` for another."""
+        tag = getattr(message, self._tag_fields[type(message)])
+        return cast(str, getattr(tag, "value", tag))
+
+    def invalid(self, error: ValidationError, request: Request) -> InvalidMessage:
+        """What a validation error that a transform raised becomes."""
+        return invalid(error, known=self.known, id=request.id)
+
+    def schema(self, tag: str) -> JsonSchema:
+        """The JSON Schema (2020-12) of one message on the wire, body and envelope as one, the tag required."""
+        schema = core_schema.definitions_schema(self._choices[tag], list(self._definitions.values()))
+        mode: Literal["validation", "serialization"] = (
+            "validation" if self.direction == "inbound" else "serialization"
+        )
+        found: JsonSchema = GenerateJsonSchema(by_alias=True).generate(schema, mode=mode)
+        if "$ref" in found:
+            name = found.pop("$ref").removeprefix("#/$defs/")
+            found = {**found["$defs"].pop(name), **found} if found["$defs"] else found
+        properties = {self.discriminator: {"const": tag, "type": "string"}}
+        properties.update(
+            (name, value) for name, value in found["properties"].items() if name not in properties
+        )
+        for name in self.envelope.inbound if self.direction == "inbound" else self.envelope.outbound:
+            properties[name] = {k: v for k, v in properties[name].items() if k not in {"default", "title"}}
+        required = [self.discriminator, *(n for n in found.get("required", ()) if n != self.discriminator)]
+        return {**found, "properties": properties, "required": required}
+
+    def schemas(self) -> dict[str, JsonSchema]:
+        """The JSON Schema of every tag."""
+        return {tag: self.schema(tag) for tag in self.models}
+
+    def _with_envelope(self, model: type[BaseModel]) -> CoreSchema:
+        """The core schema of ``model`` with the envelope's fields beside its own."""
+        reserved = self.envelope.inbound if self.direction == "inbound" else self.envelope.outbound[:1]
+        for name, field in model.model_fields.items():
+            wire = wire_name(name, field)
+            if wire in reserved:
+                raise ConfigurationError(
+                    f"{_place(model)}: the field {wire!r} collides with the envelope of {self.direction} messages. "
+                    f"Rename the field, or rename or remove the envelope's: MessageProtocol(…, envelope=Envelope(…))."
+                )
+        fields: Mapping[str, Any] = (
+            self.envelope.inbound_fields() if self.direction == "inbound" else self.envelope.outbound_fields()
+        )
+        taken = {wire_name(name, field) for name, field in model.model_fields.items()}
+        fields = {inner: field for inner, field in fields.items() if field["validation_alias"] not in taken}
+        schema, definitions = _core_schema(model)
+        self._definitions.update(definitions)
+        return _extended(schema, model, fields, definitions)
+
+
+class Registry:
+    """Both directions of a protocol."""
+
+    def __init__(
+        self, receives: Iterable[type[BaseModel]], sends: Iterable[type[BaseModel]], envelope: Envelope
+    ) -> None:
+        self.envelope = envelope
+        self.inbound = MessageUnion(receives, envelope, "inbound")
+        self.outbound = MessageUnion(sends, envelope, "outbound")
+        self._encoders = {model: _encoder(model) for model in self.outbound.models.values()}
+        self._slow = {model: slow_policy(model) for model in self.outbound.models.values()}
+
+    def encode(self, message: BaseModel) -> bytes:
+        """The JSON body of an outbound message, without envelope.
+
+        Raises ``LocalProtocolError`` for a type that is not declared as outbound.
+        """
+        try:
+            encoder = self._encoders[type(message)]
+        except KeyError:
+            raise LocalProtocolError(undeclared(type(message))) from None
+        return encoder(message)
+
+    def tag(self, message: BaseModel) -> str:
+        """The tag of an outbound message."""
+        try:
+            return self.outbound.tag(message)
+        except KeyError:
+            raise LocalProtocolError(undeclared(type(message))) from None
+
+    def slow(self, message: BaseModel) -> Slow:
+        """What a slow consumer loses of the type of ``message``."""
+        return self._slow.get(type(message), CLOSE)
+
+    def slow_of(self, tag: str) -> Slow:
+        """The same by tag."""
+        model = self.outbound.models.get(tag)
+        return CLOSE if model is None else self._slow[model]
+
+
+def undeclared(model: type) -> str:
+    return (
+        f"{model.__qualname__} is not declared as an outbound message: "
+        f"name it in emits= of the handler, or in sends= of the protocol."
+    )
+
+
+def _encoder(model: type[BaseModel]) -> Callable[[BaseModel], bytes]:
+    to_json = model.__pydantic_serializer__.to_json
+    if any(field.serialization_alias or field.alias for field in model.model_fields.values()):
+        return lambda message: to_json(message, by_alias=True)
+    return to_json
+
+
+def _one_discriminator(models: list[type[BaseModel]], direction: Direction) -> str:
+    names = {discriminator_of(model): model for model in models}
+    if len(names) > 1:
+        (one, first), (other, second), *_ = names.items()
+        raise ConfigurationError(
+            f"All {direction} messages need the same discriminator: {_place(first)} has {one!r}, "
+            f"{_place(second)} has {other!r}."
+        )
+    return next(iter(names), "type")
+
+
+def _place(model: type[BaseModel]) -> str:
+    return f"{model.__module__}.{model.__qualname__}"
+
+
+def _refuse_constants(body: str | bytes) -> None:
+    """Pydantic reads ``NaN`` and ``Infinity``, which are not JSON; a model with ``Any`` would let them in."""
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise InvalidMessage("NaN and Infinity are not JSON.", frame=body) from None
+
+
+def _core_schema(model: type[BaseModel]) -> tuple[CoreSchema, dict[str, CoreSchema]]:
+    try:
+        model.model_rebuild()
+    except (PydanticUndefinedAnnotation, PydanticUserError) as error:
+        raise ConfigurationError(
+            f"{_place(model)} refers to a type that is not defined: {str(error).splitlines()[0]}. "
+            f"Define it before the handlers, or call {model.__name__}.model_rebuild() where it is known."
+        ) from None
+    schema = model.__pydantic_core_schema__
+    if schema["type"] == "definitions":
+        return schema["schema"], {definition["ref"]: definition for definition in schema["definitions"]}  # type: ignore[typeddict-item]
+    return schema, {}
+
+
+@contextmanager
+def _rebuilt(models: list[type[BaseModel]]) -> Iterator[None]:
+    """pydantic-core takes the validator that a complete class has already, whatever schema it is given."""
+    for model in models:
+        model.__pydantic_complete__ = False
+    try:
+        yield
+    finally:
+        for model in models:
+            model.__pydantic_complete__ = True
+
+
+def _extended(
+    schema: CoreSchema,
+    model: type[BaseModel],
+    fields: Mapping[str, Any],
+    definitions: Mapping[str, CoreSchema],
+) -> CoreSchema:
+    """A copy of the schema of ``model`` with ``fields`` added to its own; validators around it stay."""
+    node = cast(dict[str, Any], copy(schema))
+    if node["type"] == "definition-ref":
+        return _extended(definitions[node["schema_ref"]], model, fields, definitions)
+    # The copy is another schema than the one that other models may refer to.
+    node.pop("ref", None)
+    if node["type"] == "model-fields":
+        node["fields"] = {**node["fields"], **fields}
+        return cast(CoreSchema, node)
+    if node.get("root_model") or node.get("custom_init") or "schema" not in node:
+        raise ConfigurationError(
+            f"{_place(model)} cannot be a message: a message is a model with fields, without an __init__ of its own."
+        )
+    node["schema"] = _extended(node["schema"], model, fields, definitions)
+    return cast(CoreSchema, node)
+
+
+def _names(models: Iterable[type[BaseModel]]) -> Iterable[str]:
+    """Every name that pydantic may put into a location for a place that the schema knows."""
+    todo: list[Any] = [model.__pydantic_core_schema__ for model in models]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, list | tuple):
+            todo.extend(node)
+        elif isinstance(node, dict) and isinstance(node.get("type"), str):
+            if node["type"] in {"model-fields", "typed-dict", "dataclass-args"}:
+                for name, field in _members(node):
+                    yield name
+                    if isinstance(alias := field.get("validation_alias"), str):
+                        yield alias
+                    todo.append(field)
+            todo.extend(node[key] for key in node.keys() & _NESTED)
+            if node["type"] == "tagged-union":
+                todo.extend(node["choices"].values())
+
+
+# The keys of a core schema under which other core schemas stand.
+_NESTED = {
+    "schema", "definitions", "choices", "items_schema", "keys_schema", "values_schema", "extras_schema", "steps",
+    "json_schema", "python_schema", "lax_schema", "strict_schema", "arguments_schema",
+}  # fmt: skip
+
+
+def _members(node: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
+    fields = node["fields"]
+    return fields.items() if isinstance(fields, dict) else ((field["name"], field) for field in fields)

@@ -1,0 +1,507 @@
+"""Decorators that register an application's functions, and what they record.
+
+A router is a declaration: nothing runs here. A protocol is a router too, and compiles what all its routers have
+recorded (:mod:`protocol.application`).
+"""
+
+import inspect
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast, overload
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+from starlette.requests import HTTPConnection
+
+from protocol.connection import Connection
+from protocol.exceptions import ConfigurationError, NotFound, Reject
+from protocol.history import History
+from protocol.injection import Call, Function, Injected, Signature, members_of
+from protocol.limits import Rate
+from protocol.messages import tags_of
+from protocol.rooms import Room, RoomPattern, Rooms
+from protocol.types import User
+from protocol.users import Users
+
+P = ParamSpec("P")
+M1 = TypeVar("M1", bound=BaseModel)
+M2 = TypeVar("M2", bound=BaseModel)
+M3 = TypeVar("M3", bound=BaseModel)
+M4 = TypeVar("M4", bound=BaseModel)
+M5 = TypeVar("M5", bound=BaseModel)
+E = TypeVar("E", bound=Exception)
+F = TypeVar("F", bound=Function)
+
+Reply = BaseModel | None
+Result = Reply | Awaitable[Reply] | AsyncIterator[BaseModel] | Iterator[BaseModel]
+R = TypeVar("R", bound=Result)
+
+Models = type[BaseModel] | Sequence[type[BaseModel]]
+
+_WITH_CONNECTION: Final = frozenset({Connection, HTTPConnection, User, Room, Rooms, Users})
+_WITHOUT_ROOM: Final = _WITH_CONNECTION - {Room}
+_WITHOUT_CONNECTION: Final = frozenset({User, Room, Rooms, Users})
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A registered handler."""
+
+    types: tuple[type[BaseModel], ...]
+    function: Injected
+    emits: tuple[type[BaseModel], ...]
+    returns: tuple[type[BaseModel], ...]
+    raises: tuple[type[Reject], ...]
+    rate_limit: Rate | None
+    concurrent: bool
+
+    @property
+    def place(self) -> str:
+        return self.function.place
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """A registered transform; ``types`` are the annotation's members, each with its subclasses."""
+
+    function: Function
+    types: tuple[type, ...]
+    outbound: bool
+    per_recipient: bool
+    place: str
+
+    def applies(self, model: type[BaseModel]) -> bool:
+        """Whether messages of ``model`` pass it. A transform may narrow this by a method ``covers``."""
+        covers = getattr(self.function, "covers", None)
+        return issubclass(model, self.types) and (covers is None or bool(covers(model)))
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRule:
+    """A declared kind of room and the function that is asked before every join."""
+
+    pattern: RoomPattern
+    history: History | None
+    presence: bool
+    function: Injected
+
+
+@dataclass(slots=True)
+class Records:
+    """What a router has recorded, in order of registration."""
+
+    handlers: list[Handler] = field(default_factory=list)
+    transforms: list[Transform] = field(default_factory=list)
+    rooms: list[RoomRule] = field(default_factory=list)
+    on_join: list[tuple[Injected, Signature]] = field(default_factory=list)
+    on_leave: list[tuple[Injected, Signature]] = field(default_factory=list)
+    on_status: list[tuple[Injected, Signature]] = field(default_factory=list)
+    on_connect: list[Injected] = field(default_factory=list)
+    on_disconnect: list[Injected] = field(default_factory=list)
+    exception_handlers: dict[type[Exception], Injected] = field(default_factory=dict)
+
+
+class MessageRouter:
+    """Handlers, transforms, rooms and hooks, to be included in a protocol."""
+
+    def __init__(self) -> None:
+        self.records = Records()
+        self.routers: list[MessageRouter] = []
+
+    @overload
+    def on(
+        self,
+        t1: type[M1],
+        /,
+        *,
+        emits: Models = (),
+        raises: type[Reject] | Sequence[type[Reject]] = (),
+        rate_limit: Rate | None = None,
+        concurrent: bool = False,
+    ) -> Callable[[Callable[Concatenate[M1, P], R]], Callable[Concatenate[M1, P], R]]: ...
+
+    @overload
+    def on(
+        self,
+        t1: type[M1],
+        t2: type[M2],
+        /,
+        *,
+        emits: Models = (),
+        raises: type[Reject] | Sequence[type[Reject]] = (),
+        rate_limit: Rate | None = None,
+        concurrent: bool = False,
+    ) -> Callable[[Callable[Concatenate[M1 | M2, P], R]], Callable[Concatenate[M1 | M2, P], R]]: ...
+
+    @overload
+    def on(
+        self,
+        t1: type[M1],
+        t2: type[M2],
+        t3: type[M3],
+        /,
+        *,
+        emits: Models = (),
+        raises: type[Reject] | Sequence[type[Reject]] = (),
+        rate_limit: Rate | None = None,
+        concurrent: bool = False,
+    ) -> Callable[[Callable[Concatenate[M1 | M2 | M3, P], R]], Callable[Concatenate[M1 | M2 | M3, P], R]]: ...
+
+    @overload
+    def on(
+        self,
+        t1: type[M1],
+        t2: type[M2],
+        t3: type[M3],
+        t4: type[M4],
+        /,
+        *,
+        emits: Models = (),
+        raises: type[Reject] | Sequence[type[Reject]] = (),
+        rate_limit: Rate | None = None,
+        concurrent: bool = False,
+    ) -> Callable[
+        [Callable[Concatenate[M1 | M2 | M3 | M4, P], R]], Callable[Concatenate[M1 | M2 | M3 | M4, P], R]
+    ]: ...
+
+    @overload
+    def on(
+        self,
+        t1: type[M1],
+        t2: type[M2],
+        t3: type[M3],
+        t4: type[M4],
+        t5: type[M5],
+        /,
+        *,
+        emits: Models = (),
+        raises: type[Reject] | Sequence[type[Reject]] = (),
+        rate_limit: Rate | None = None,
+        concurrent: bool = False,
+    ) -> Callable[
+        [Callable[Concatenate[M1 | M2 | M3 | M4 | M5, P], R]],
+        Callable[Concatenate[M1 | M2 | M3 | M4 | M5, P], R],
+    ]: ...
+
+    def on(
+        self,
+        *types: type[BaseModel],
+        emits: Models = (),
+        raises: type[Reject] | Sequence[type[Reject]] = (),
+        rate_limit: Rate | None = None,
+        concurrent: bool = False,
+    ) -> Callable[[F], F]:
+        """Register the handler of one or more inbound message types; the message is its first parameter.
+
+        A returned message is the reply; ``None`` is acknowledged where an ``id`` asked. Yielded messages are
+        a stream of replies with an ``ack`` at the end. ``emits`` names the outbound types that it sends,
+        returns or publishes, ``raises`` its own error codes. ``rate_limit`` holds for each user and type.
+        ``concurrent``: it runs beside the messages behind it, as a stream always does.
+        """
+        names = _callers_names()
+
+        def register(function: F) -> F:
+            self._change()
+            signature = Signature(function, names=names, types=(*types, *as_tuple(emits)))
+            _check_message_parameter(signature, types)
+            allowed = _WITH_CONNECTION
+            injected = Injected(signature, leading=1, allowed=allowed)
+            if injected.takes_room and (missing := [one for one in types if "room" not in one.model_fields]):
+                raise ConfigurationError(
+                    f"{signature.place}: a parameter Room is the room of message.room, and {missing[0].__qualname__} "
+                    f"has no field 'room'. Take Rooms instead: rooms[name]."
+                )
+            handler = Handler(
+                types=tuple(types),
+                function=injected,
+                emits=as_tuple(emits),
+                returns=signature.returned_models(),
+                raises=as_tuple(raises),
+                rate_limit=rate_limit,
+                concurrent=concurrent or injected.is_stream or injected.is_sync_stream,
+            )
+            self._check_handler(handler)
+            self.records.handlers.append(handler)
+            return function
+
+        return register
+
+    def _check_handler(self, handler: Handler) -> None:
+        """Refuse what would be refused anyway when all is compiled, where it can be named best."""
+        if not handler.types:
+            raise ConfigurationError(
+                f"{handler.place}: name the message types that it handles: @on(Type, …)."
+            )
+        for model in (*handler.types, *handler.emits):
+            tags_of(model)
+        for error in handler.raises:
+            if not (inspect.isclass(error) and issubclass(error, Reject)):
+                raise ConfigurationError(
+                    f"{handler.place}: raises= takes subclasses of Reject, not {error!r}."
+                )
+        for other in self.records.handlers:
+            for model in set(handler.types) & set(other.types):
+                raise ConfigurationError(
+                    f"{handler.place}: {model.__qualname__} has a handler already: {other.place}. "
+                    f"One message type has one handler."
+                )
+
+    @overload
+    def transform(self, function: F, /) -> F: ...
+
+    @overload
+    def transform(
+        self, *, types: Models = (), outbound: bool = False, per_recipient: bool = False
+    ) -> Callable[[F], F]: ...
+
+    def transform(
+        self,
+        function: F | None = None,
+        /,
+        *,
+        types: Models = (),
+        outbound: bool = False,
+        per_recipient: bool = False,
+    ) -> F | Callable[[F], F]:
+        """Register a transform of the message types in its annotation; ``types`` narrows them.
+
+        A plain function that returns the message, another one, or ``None`` to drop it in silence, or raises
+        ``Reject``. With ``per_recipient``, outbound only, it gets the receiving ``Connection`` too. Those of the
+        protocol come before those of its routers, each in order of registration.
+        """
+        names = _callers_names()
+
+        def register(function: F) -> F:
+            self._change()
+            signature = Signature(function, names=names, types=as_tuple(types))
+            if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+                getattr(function, "__call__", None)
+            ):
+                raise ConfigurationError(
+                    f"{signature.place}: a transform is a plain def, because it runs for every message. Do what "
+                    f"has to be awaited in a handler or a dependency."
+                )
+            expected = 2 if per_recipient else 1
+            if len(signature.parameters) != expected:
+                raise ConfigurationError(
+                    f"{signature.place}: a transform takes the message"
+                    f"{' and the connection' if per_recipient else ''}, {expected} parameters, not "
+                    f"{len(signature.parameters)}."
+                )
+            found = as_tuple(types) or members_of(signature.parameters[0].annotation)
+            if not all(inspect.isclass(one) and issubclass(one, BaseModel) for one in found):
+                raise ConfigurationError(
+                    f"{signature.place}: annotate the message with the types that are to be transformed."
+                )
+            self.records.transforms.append(
+                Transform(
+                    function,
+                    cast(tuple[type, ...], found),
+                    outbound=outbound or per_recipient,
+                    per_recipient=per_recipient,
+                    place=signature.place,
+                )
+            )
+            return function
+
+        return register if function is None else register(function)
+
+    def room(
+        self, pattern: str, *, history: History | None = None, presence: bool = True
+    ) -> Callable[[Callable[Concatenate[Connection, P], Any]], Callable[Concatenate[Connection, P], Any]]:
+        """Declare a kind of room; the function is asked before every join, and raises ``Reject`` to refuse.
+
+        ``pattern`` is the name, with parameters: ``team-{team}``. A parameter matches ``[A-Za-z0-9_-]{1,64}``
+        and is converted by its annotation; what cannot be converted is no such room.
+        """
+        names = _callers_names()
+
+        def register(
+            function: Callable[Concatenate[Connection, P], Any],
+        ) -> Callable[Concatenate[Connection, P], Any]:
+            self._change()
+            signature = Signature(function, names=names)
+            parsed = RoomPattern(pattern)
+            _check_connection_parameter(signature)
+            given = {parameter.name: parameter for parameter in signature.parameters[1:]}
+            if missing := [name for name in parsed.parameters if name not in given]:
+                raise ConfigurationError(
+                    f"{signature.place}: the room {pattern!r} has a parameter {missing[0]!r}, and the function has none."
+                )
+            function_of = Injected(
+                signature,
+                leading=1,
+                allowed=_WITHOUT_ROOM,
+                named={
+                    name: _room_parameter(name, given[name].annotation, signature.place)
+                    for name in parsed.parameters
+                },
+            )
+            for other in self.records.rooms:
+                if other.pattern.overlaps(parsed):
+                    raise ConfigurationError(
+                        f"{signature.place}: the rooms {other.pattern.pattern!r} and {pattern!r} overlap: one name "
+                        f"could be either. Put different text before or behind the parameters."
+                    )
+            self.records.rooms.append(RoomRule(parsed, history, presence, function_of))
+            return function
+
+        return register
+
+    def on_join(self, function: F) -> F:
+        """Call at the first connection of a user in a room, once in the cluster.
+
+        It takes ``user`` and ``room``. A returned message goes to the room, except that user's connections.
+        """
+        self._hook(self.records.on_join, function, _callers_names())
+        return function
+
+    def on_leave(self, function: F) -> F:
+        """Call at the last connection of a user in a room, once in the cluster; see :meth:`on_join`."""
+        self._hook(self.records.on_leave, function, _callers_names())
+        return function
+
+    def on_status(self, function: F) -> F:
+        """Call when a user's status changes.
+
+        It takes ``user`` and ``status``. A returned message goes once to each connection that shares a room with
+        the user and to the user's other connections.
+        """
+        named = {"status": lambda call: call.status}
+        self._hook(self.records.on_status, function, _callers_names(), _WITHOUT_CONNECTION - {Room}, named)
+        return function
+
+    def on_connect(self, function: F) -> F:
+        """Call after a connection was accepted, before its first message is handled."""
+        self.records.on_connect.append(self._connection_hook(function, _callers_names()))
+        return function
+
+    def on_disconnect(self, function: F) -> F:
+        """Call once after a connection is gone and has left its rooms, whatever ended it."""
+        self.records.on_disconnect.append(self._connection_hook(function, _callers_names()))
+        return function
+
+    def exception_handler(
+        self, error: type[E]
+    ) -> Callable[[Callable[[Connection, E], Any]], Callable[[Connection, E], Any]]:
+        """Answer errors of a class, and of its subclasses, in another way than by the error frame.
+
+        The function takes the connection and the error, and returns a message to send instead, or ``None`` to
+        leave it at that, or raises ``Disconnect``. A ``RemoteProtocolError`` has the raw ``frame``, and the ``id`` as
+        far as it could be read.
+        """
+        names = _callers_names()
+
+        def register(function: Callable[[Connection, E], Any]) -> Callable[[Connection, E], Any]:
+            self._change()
+            signature = Signature(function, names=names, types=(error,))
+            _check_connection_parameter(signature)
+            if len(signature.parameters) < 2:
+                raise ConfigurationError(
+                    f"{signature.place}: an exception handler takes the connection and the error."
+                )
+            if error in self.records.exception_handlers:
+                raise ConfigurationError(
+                    f"{signature.place}: {error.__qualname__} has an exception handler already."
+                )
+            self.records.exception_handlers[error] = Injected(signature, leading=2, allowed=_WITHOUT_ROOM)
+            return function
+
+        return register
+
+    def include_router(self, router: "MessageRouter") -> None:
+        """Add everything that ``router`` has registered, or will register."""
+        if router is self:
+            raise ConfigurationError("A router cannot include itself.")
+        self._change()
+        self.routers.append(router)
+
+    def _change(self) -> None:
+        """Called before each registration; a protocol refuses it once it is served."""
+
+    def _connection_hook(self, function: Function, names: dict[str, Any]) -> Injected:
+        self._change()
+        signature = Signature(function, names=names)
+        return Injected(signature, leading=0, allowed=_WITHOUT_ROOM, named=_first_connection(signature))
+
+    def _hook(
+        self,
+        records: list[tuple[Injected, Signature]],
+        function: Function,
+        names: dict[str, Any],
+        allowed: frozenset[type] = _WITHOUT_CONNECTION,
+        named: dict[str, Callable[[Call], Any]] | None = None,
+    ) -> None:
+        self._change()
+        signature = Signature(function, names=names)
+        records.append((Injected(signature, leading=0, allowed=allowed, named=named), signature))
+
+
+def as_tuple(given: Any) -> tuple[Any, ...]:
+    """One, or several."""
+    return (given,) if isinstance(given, type) else tuple(given)
+
+
+def _callers_names() -> dict[str, Any]:
+    """The local names of the block that a decorator stands in: apps are defined inside tests."""
+    frame = sys._getframe(2)
+    names: dict[str, Any] = {}
+    while frame is not None and frame.f_locals is not frame.f_globals:
+        names = {**frame.f_locals, **names}
+        if frame.f_back is None or frame.f_back.f_globals is not frame.f_globals:
+            break
+        frame = frame.f_back
+    return names
+
+
+def _first_connection(signature: Signature) -> dict[str, Callable[[Call], Any]]:
+    """The first parameter of a connection's hook may go without annotation."""
+    if signature.parameters and signature.parameters[0].annotation is inspect.Parameter.empty:
+        return {signature.parameters[0].name: lambda call: call.connection}
+    return {}
+
+
+def _check_connection_parameter(signature: Signature) -> None:
+    first = signature.parameters[0].annotation if signature.parameters else None
+    if first not in {Connection, HTTPConnection, inspect.Parameter.empty}:
+        raise ConfigurationError(f"{signature.place}: the first parameter is the connection: Connection.")
+
+
+def _check_message_parameter(signature: Signature, types: Sequence[type[BaseModel]]) -> None:
+    for model in types:
+        if not (inspect.isclass(model) and issubclass(model, BaseModel)):
+            raise ConfigurationError(
+                f"{signature.place}: {model!r} is no message type; give a pydantic model."
+            )
+    if not signature.parameters:
+        raise ConfigurationError(f"{signature.place}: a handler takes the message as its first parameter.")
+    annotation = signature.parameters[0].annotation
+    if annotation is inspect.Parameter.empty or annotation is Any:
+        return
+    accepted = tuple(one for one in members_of(annotation) if inspect.isclass(one))
+    for model in types:
+        if not issubclass(model, accepted):
+            raise ConfigurationError(
+                f"{signature.place}: it is registered for {model.__qualname__}, and its first parameter "
+                f"{signature.parameters[0].name!r} is annotated {annotation!r}. Make them agree."
+            )
+
+
+def _room_parameter(name: str, annotation: Any, place: str) -> Callable[[Call], Any]:
+    if annotation is inspect.Parameter.empty or annotation is str:
+        return lambda call: call.parameters[name]
+    try:
+        convert = TypeAdapter[Any](annotation).validate_strings
+    except PydanticUserError as error:
+        raise ConfigurationError(
+            f"{place}: the room's parameter {name!r} has no type to convert to: {error}"
+        ) from None
+
+    def converted(call: Call) -> Any:
+        try:
+            return convert(call.parameters[name])
+        except ValidationError:
+            raise NotFound("There is no such room.") from None
+
+    return converted

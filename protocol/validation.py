@@ -1,0 +1,94 @@
+"""What pydantic's complaint about a frame becomes on the wire.
+
+A :class:`protocol.exceptions.RemoteProtocolError`: bounded in size, without any of the input and without
+internals. Only the path of bad frames comes here.
+"""
+
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
+
+from pydantic_core import ErrorDetails, ValidationError, from_json
+
+from protocol.envelope import readable_id
+from protocol.exceptions import InvalidMessage, MalformedFrame, RemoteProtocolError, UnknownType
+from protocol.types import Ref
+
+MAX_ERRORS: Final = 5
+MAX_MSG: Final = 80
+MAX_DEPTH: Final = 6
+MAX_NAME: Final = 32
+
+# Pydantic puts input into the text of these, so they get a text of our own.
+_TELLING: Final = {
+    "union_tag_invalid": "Input does not match any of the expected tags",
+    "unexpected_keyword_argument": "Unexpected argument",
+    "multiple_argument_values": "Got multiple values for argument",
+}
+
+
+def refused(
+    error: ValidationError, body: str | bytes, *, known: AbstractSet[str], discriminator: str, id: str | None
+) -> RemoteProtocolError:
+    """Turn ``error``, raised by validating ``body`` against a tagged union, into the answer.
+
+    ``known`` are the names that may be shown in a location; ``id`` is the name of the envelope's field.
+    """
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    first = details[0]
+    if first["type"] == "json_invalid":
+        return MalformedFrame("The frame is not valid JSON.", frame=body)
+    ref = read_id(body, id)
+    if not first["loc"]:
+        if first["type"] == "union_tag_not_found":
+            return UnknownType(f"The message has no {discriminator!r}.", id=ref, frame=body)
+        if first["type"] == "union_tag_invalid":
+            return UnknownType(
+                f"The {discriminator!r} of the message is not one that is received.", id=ref, frame=body
+            )
+        if first["type"] in {"model_attributes_type", "model_type", "dict_type"}:
+            return MalformedFrame("The frame is not a JSON object.", frame=body)
+    return InvalidMessage(
+        summary(details[0], known, skip=1),
+        errors=[item(detail, known, skip=1) for detail in details[:MAX_ERRORS]],
+        id=ref,
+        frame=body,
+    )
+
+
+def invalid(error: ValidationError, *, known: AbstractSet[str], id: Ref | None = None) -> InvalidMessage:
+    """Turn an error that a validated message raised later, in a transform, into the answer."""
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    errors = [item(detail, known) for detail in details[:MAX_ERRORS]]
+    return InvalidMessage(summary(details[0], known), errors=errors, id=id)
+
+
+def read_id(body: str | bytes, name: str | None) -> Ref | None:
+    """The ``id`` of a message that is not valid, as far as it can be read."""
+    if name is None:
+        return None
+    try:
+        value = from_json(body)
+    except ValueError:
+        return None
+    return readable_id(value.get(name)) if isinstance(value, dict) else None
+
+
+def item(detail: ErrorDetails, known: AbstractSet[str], *, skip: int = 0) -> dict[str, Any]:
+    """One entry of an error frame's ``errors``; ``skip`` leading parts of the location are the union's."""
+    return {"loc": _shown(detail, known, skip), "type": detail["type"], "msg": _text(detail)}
+
+
+def summary(detail: ErrorDetails, known: AbstractSet[str], *, skip: int = 0) -> str:
+    """One sentence for a person."""
+    loc = ".".join(map(str, _shown(detail, known, skip)))
+    return f"{loc}: {_text(detail)}" if loc else _text(detail)
+
+
+def _shown(detail: ErrorDetails, known: AbstractSet[str], skip: int) -> list[str | int]:
+    parts = detail["loc"][skip : skip + MAX_DEPTH]
+    return [part if isinstance(part, int) else part[:MAX_NAME] if part in known else "?" for part in parts]
+
+
+def _text(detail: ErrorDetails) -> str:
+    text = _TELLING.get(detail["type"], detail["msg"])
+    return text if len(text) <= MAX_MSG else text[: MAX_MSG - 1] + "…"
