@@ -37,6 +37,7 @@ FORGED = {
     "five parts, as if encrypted": f"{GOOD}.{SIGNATURE}.{SIGNATURE}",
     "padding": f"{GOOD}=",
     "spare bits in the signature": GOOD[:-1] + chr(ord(GOOD[-1]) + 1),
+    "a length that base64 does not have": f"{HEAD}.{BODY}.{SIGNATURE[:41]}",
     "a space before": f" {GOOD}",
     "a newline after": f"{GOOD}\n",
     "a letter of another script": GOOD.replace("e", "е"),
