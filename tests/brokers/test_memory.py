@@ -1,6 +1,4 @@
 from collections import defaultdict, deque
-from collections.abc import Coroutine
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +9,7 @@ from protocol.brokers import KEY_SECONDS, MemoryBroker, MemoryBus, Publication
 from protocol.exceptions import ConfigurationError
 from protocol.history import History, Recovery
 from protocol.types import Delivery, Position
+from tests.calls import done
 
 
 class Time:
@@ -18,16 +17,6 @@ class Time:
 
     def __call__(self) -> float:
         return self.now
-
-
-def done(call: Coroutine[Any, Any, Any]) -> Any:
-    """The result of a call that must not suspend."""
-    try:
-        call.send(None)
-    except StopIteration as end:
-        return end.value
-    call.close()
-    raise AssertionError("The call has suspended.")
 
 
 def running(bus: MemoryBus, received: list[Publication] | None = None) -> MemoryBroker:
@@ -100,6 +89,20 @@ def test_memory_is_bounded_while_rooms_come_and_go() -> None:
         done(broker.publish(to(f"room:{number}"), history=history, key=("u", str(number))))
         assert len(bus) <= 10 * (history.ttl + KEY_SECONDS) + 10
     assert done(broker.history("room:lasting", history=history, after=lasting)).recovered
+
+
+def test_a_key_that_is_applied_again_does_not_keep_those_behind_it() -> None:
+    time = Time()
+    bus = MemoryBus(monotonic=time)
+    broker = running(bus)
+    for number in range(20):
+        done(broker.publish(to("room:a"), key=("u", str(number))))
+    time.now = KEY_SECONDS
+    assert not done(broker.publish(to("room:a"), key=("u", "10"))).repeated
+    time.now += 1
+    for _ in range(20):
+        done(broker.publish(to("room:a"), key=("u", "10")))
+    assert len(bus) == 1
 
 
 def test_the_bodies_of_a_quiet_room_do_not_stay() -> None:
