@@ -47,8 +47,8 @@ class MemoryBus:
         self._created = 0
         # Every stream is in this heap once, under a time at which it is looked at; see `_sweep`.
         self._due: list[tuple[float, str]] = []
-        # In the order of their expiry, because all live equally long. Unlike a dict, it is quick to find the first
-        # of after others were removed before it.
+        # In the order of their expiry, because all live equally long. To find the first of a dict takes longer
+        # the more were removed before it.
         self._keys: OrderedDict[tuple[str, Key], tuple[float, Position | None]] = OrderedDict()
 
     def __len__(self) -> int:
