@@ -80,7 +80,7 @@ class Replay(Protocol):
     """What a room still has to send before its live messages may pass."""
 
     def next(self) -> Frame | None:
-        """The next frame; ``None`` when the connection has caught up."""
+        """The next frame; ``None`` when there is none for now."""
 
 
 class Connection(HTTPConnection):
@@ -244,6 +244,14 @@ class Connection(HTTPConnection):
         self.scheduled = False
         if self._writer is not None:
             self._writer.flush()
+
+    def replay(self, replay: Replay) -> None:
+        """Take what ``replay`` has into the outbox, at the pace of the peer."""
+        if replay not in self.replays:
+            self.replays.append(replay)
+        if not self.scheduled:
+            self.scheduled = True
+            self._hub.schedule(self)
 
     def refill(self) -> None:
         """Let rooms that still replay what was missed put more into the outbox, at the pace of the peer."""

@@ -151,7 +151,7 @@ class Fanout:
             if not replay.live(publication):
                 connection.stop(codes.INSUFFICIENT_STATE, codes.REASONS[codes.INSUFFICIENT_STATE])
             elif replay.started:
-                self.schedule(connection)
+                connection.replay(replay)
         return list(room.live)
 
 

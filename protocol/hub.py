@@ -278,8 +278,7 @@ class Hub:
         replay = room.joining.get(connection)
         if replay is not None:
             replay.started = True
-            connection.replays.append(replay)
-            self.schedule(connection)
+            connection.replay(replay)
 
     async def _remove(self, connection: Connection, room: LocalRoom) -> None:
         room.live.pop(connection, None)

@@ -190,11 +190,11 @@ class Node:
         connections = self.hub.fanout.connections
         try:
             renewal = await self.presence.renew(list(connections))
+            for departure in renewal.departures:
+                await self.hub.announce_left(User(departure.user), departure.room)
             for id in renewal.lost:
                 if id in connections:
                     await self.hub.rejoin(connections[id])
-            for departure in renewal.departures:
-                await self.hub.announce_left(User(departure.user), departure.room)
         except Exception:
             logger.exception("The presence of this node's connections could not be renewed")
 

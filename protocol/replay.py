@@ -21,6 +21,8 @@ MAX_HELD: Final = 1000
 class RoomReplay:
     """The replay of one room to one connection.
 
+    It is ``started`` when the answer to the join is on its way.
+
     ``frame`` encodes a publication for the connection, or gives ``None`` for one that it does not get;
     ``caught_up`` is called once, when live publications may go to the connection directly.
     """
@@ -56,14 +58,16 @@ class RoomReplay:
         return self._recovery.begin(page.position, page.entries)
 
     def next(self) -> Frame | None:
-        """The next frame for the connection; ``None`` when it has caught up."""
+        """The next frame for the connection; ``None`` when there is none for now."""
         while True:
             if self._recovery is not None and len(self._recovery):
                 publication = self._recovery.pop()
             elif self._beside:
                 publication = self._beside.popleft()
             else:
-                self._caught_up()
+                # What was read may still be on its way here; its repeats are left out by the recovery only.
+                if self._recovery is None or self._recovery.caught_up:
+                    self._caught_up()
                 return None
             frame = self._frame(publication)
             if frame is not None:
