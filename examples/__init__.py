@@ -1,0 +1,1 @@
+"""Runnable examples, each a file, and the complete chat application."""

@@ -1,0 +1,14 @@
+"""The command itself; what it does is in the modules of its subcommands."""
+
+import click
+
+from protocol.cli.run import run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fastapi-protocol", prog_name="protocol")
+def main() -> None:
+    """Serve, document and test message protocols for WebSockets."""
+
+
+main.add_command(run)
