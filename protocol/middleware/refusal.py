@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 
 from protocol import codes
 from protocol.exceptions import ConfigurationError
 from protocol.types import Receive, Scope, Send
 
-Refuse = Literal["http", "close"]
+Refuse = Literal["http", "close", "auto"]
 """``"http"``: an HTTP status instead of the upgrade. ``"close"``: accept, then close with a code, for browsers,
-which do not show a page the status."""
+which do not show a page the status. ``"auto"``: close where the handshake has an Origin, as a browser's always
+has, and answer by HTTP where it has none."""
 
 REFUSED: Final = "protocol.refused"
 """Key in the scope of the HTTP status of a refusal; tells the middleware outside that an accept is none."""
@@ -38,18 +40,19 @@ class Refusal:
 
     def __post_init__(self) -> None:
         if self.by not in get_args(Refuse):
-            raise ConfigurationError(f"refuse must be 'http' or 'close', not {self.by!r}.")
+            raise ConfigurationError(f"refuse must be 'http', 'close' or 'auto', not {self.by!r}.")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[REFUSED] = self.status
         message = await receive()
         if message["type"] != "websocket.connect":
             return  # The client did not wait for the answer.
-        if self.by == "http" and _DENIAL in scope.get("extensions", {}):
+        close = self.by == "close" or (self.by == "auto" and "origin" in Headers(scope=scope))
+        if not close and _DENIAL in scope.get("extensions", {}):
             response = JSONResponse({"detail": self.detail}, self.status, self.headers)
             await response(scope, receive, send)
             return
-        if self.by == "close":
+        if close:
             await send({"type": "websocket.accept", "subprotocol": _selected(scope), "headers": []})
         await send({"type": "websocket.close", "code": self.code, "reason": codes.REASONS[self.code]})
 

@@ -32,6 +32,8 @@ def recommended(
     4. Authentication, such as ``Middleware(JWTAuthMiddleware, key=…)``.
     5. The limit per user, which needs one.
 
+    With ``refuse="auto"`` a foreign page is still refused by HTTP: it has nothing to learn from a code.
+
     The result is an ordinary list, to be changed as one likes. With ``app.add_middleware`` the order is the
     reverse, as the last one added is the outermost.
     """
@@ -39,7 +41,7 @@ def recommended(
     stack = [] if metrics is None else [Middleware(MonitoringMiddleware, metrics=metrics)]
     stack += [
         Middleware(LoggingMiddleware, trusted_proxies=proxies),
-        Middleware(OriginMiddleware, origins=origins, refuse=refuse),
+        Middleware(OriginMiddleware, origins=origins, refuse="http" if refuse == "auto" else refuse),
         Middleware(
             ConnectionLimitMiddleware,
             per_address=per_address,

@@ -100,6 +100,15 @@ async def test_refuse_close_says_that_reconnecting_is_of_no_use() -> None:
             assert await peer.close() == (3500, "invalid token")
 
 
+async def test_refuse_auto_closes_a_page_and_answers_a_program_by_http() -> None:
+    app = create_app(refuse="auto")
+    async with Peer(app, headers=[("origin", "http://localhost")]) as page:
+        assert await page.handshake() == 101
+        assert await page.close() == (3500, "invalid token")
+    async with Peer(app) as program:
+        assert await program.handshake() == 401
+
+
 async def test_the_subprotocol_token_is_never_sent_back() -> None:
     async with Peer(create_app(), subprotocols=["bearer", token()]) as peer:
         assert await peer.handshake() == 101

@@ -189,4 +189,4 @@ def test_a_refusal_is_one_of_two_kinds() -> None:
     wrong: Refuse = "redirect"  # type: ignore[assignment]
     with pytest.raises(ConfigurationError) as caught:
         OriginMiddleware(FastAPI(), refuse=wrong)
-    assert str(caught.value) == "refuse must be 'http' or 'close', not 'redirect'."
+    assert str(caught.value) == "refuse must be 'http', 'close' or 'auto', not 'redirect'."
