@@ -39,7 +39,7 @@ class HeadLimits(asyncio.Protocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._head_is_here()
+        self._forget_head()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -51,13 +51,13 @@ class HeadLimits(asyncio.Protocol):
             self._head += len(data)
         super().data_received(data)
         if not self._between_requests():
-            self._head_is_here()
+            self._forget_head()
         elif self._head > self.max_head:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def handle_websocket_upgrade(self, *event: Any) -> None:
         deadline = self._timer.when() if self._timer is not None else None
-        self._head_is_here()
+        self._forget_head()
         super().handle_websocket_upgrade(*event)  # type: ignore[misc]
         successor = self.transport.get_protocol()
         if deadline is not None and isinstance(successor, WebSocketProtocol):
@@ -76,7 +76,7 @@ class HeadLimits(asyncio.Protocol):
     def _await_head(self) -> None:
         self._timer = self.loop.call_later(self.handshake_timeout, self._refuse, HTTPStatus.REQUEST_TIMEOUT)
 
-    def _head_is_here(self) -> None:
+    def _forget_head(self) -> None:
         self._head = 0
         if self._timer is not None:
             self._timer.cancel()
@@ -89,7 +89,7 @@ class HeadLimits(asyncio.Protocol):
         head = f"HTTP/1.1 {status.value} {status.phrase}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
         self.transport.write(head.encode())
         half_close(self.transport)
-        self._head_is_here()
+        self._forget_head()
         self._timer = self.loop.call_later(self.handshake_timeout, self.transport.abort)
 
 

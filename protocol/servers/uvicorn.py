@@ -1,10 +1,12 @@
 """The WebSocket class for uvicorn: what its own one lacks for a connection that lives long and is not trusted.
 
-On top of uvicorn's sans-IO class: small texts are read in place and reading pauses by the batch; frames that are
-built already go straight to the transport (:class:`protocol.types.Wire`); a peer that does not read, answer or
-come to an end is reset in time; every close has a code that is meant, none of them 1011; a shutdown tells clients
-when to come back. How long a client may take for its request before this class exists is bounded in
-:mod:`protocol.servers.http`.
+Small texts are read in place, and reading pauses by the batch; frames that are built already go straight to the
+transport (:class:`protocol.types.Wire`); a peer that does not read, answer or come to an end is reset in time; every
+close has a code that is meant, none of them 1011; a shutdown tells clients when to come back. It is one long class
+because uvicorn's, which it extends, is one state machine.
+
+How long a client may take before this class exists is bounded in :mod:`protocol.servers.http`; how frames are told
+apart stands in :mod:`protocol.servers.framing`.
 
     uvicorn app:app --ws protocol.servers.uvicorn:WebSocketProtocol --http protocol.servers.http:HTTPProtocol
 """
@@ -80,23 +82,20 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._max_text = min(config.ws_max_size, MAX_TEXT)
         self._unread = b""
         self._late_pong = b""
-        self._handshake_timer: TimerHandle | None = None
 
     # The handshake
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
-        self.answer_by(self.loop.time() + self.handshake_timeout)
+        self._handshake_timer = self._refuse_at(self.loop.time() + self.handshake_timeout)
 
     def answer_by(self, when: float) -> None:
         """Refuse the handshake with 503 at the loop's time ``when``, unless it has been answered by then."""
-        self._stop_handshake_timer()
-        self._handshake_timer = self.loop.call_at(when, self._refuse, HTTPStatus.SERVICE_UNAVAILABLE)
+        self._handshake_timer.cancel()
+        self._handshake_timer = self._refuse_at(when)
 
-    def _stop_handshake_timer(self) -> None:
-        if self._handshake_timer is not None:
-            self._handshake_timer.cancel()
-            self._handshake_timer = None
+    def _refuse_at(self, when: float) -> TimerHandle:
+        return self.loop.call_at(when, self._refuse, HTTPStatus.SERVICE_UNAVAILABLE)
 
     def _read_handshake(self, data: bytes) -> None:
         self.conn.receive_data(data)
@@ -108,7 +107,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._end()
 
     def _refuse(self, status: HTTPStatus) -> None:
-        """Answer a handshake that is still open."""
+        """Answer a handshake that is still open; nothing happens to one that is answered."""
         if self.close_sent or self.conn.state is not State.CONNECTING:
             return
         self.conn.send_response(self.conn.reject(status, ""))
@@ -128,12 +127,15 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         except Exception:
             self.logger.exception("Exception in ASGI application\n")
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR)
-            # Without a close frame, which would need the code 1011: the client sees 1006, and reconnects.
-            self._end()
+            if not self._over():
+                # Without a close frame, which would need the code 1011: the client sees 1006, and reconnects.
+                self._end()
         else:
-            if self.conn.state is State.OPEN and not self.close_sent:
+            if self._over():
+                pass
+            elif self.conn.state is State.OPEN:
                 self._close(NORMAL, "")
-            elif not self.close_sent and not self.transport.is_closing():
+            else:
                 self.logger.error("ASGI callable returned without completing handshake.")
                 self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR)
 
@@ -228,11 +230,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     async def send(self, message: MutableMapping[str, Any]) -> None:  # type: ignore[override]
         """Write behind what the peer has queued. Raises uvicorn's ``ClientDisconnected`` after any close."""
-        if self.close_sent or self.transport.is_closing():
+        if self._over():
             raise ClientDisconnected
         if self.conn.state is State.CONNECTING:
             await super().send(cast(ASGISendEvent, message))
-            self._answered()
+            if self.close_sent:
+                self._end()
+            self._resume_reading()
         elif message["type"] == "websocket.send":
             await self._until_writable()
             if (data := message.get("bytes")) is not None:
@@ -248,15 +252,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
                 f"Expected ASGI message 'websocket.send' or 'websocket.close', but got '{message['type']}'."
             )
 
-    def _answered(self) -> None:
-        if self.close_sent:
-            self._end()
-        elif self.conn.state is State.OPEN:
-            self._resume_reading()
-        else:
-            return
-        self._stop_handshake_timer()
-
     async def _until_writable(self) -> None:
         if self.writable.is_set():
             return
@@ -264,8 +259,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             async with asyncio.timeout(self.write_timeout):
                 await self.writable.wait()
         except TimeoutError:
-            self.abort()
-        if self.close_sent:
+            self._reset("it does not read")
+        if self._over():
             raise ClientDisconnected
 
     def _emit(self) -> None:
@@ -326,10 +321,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.read_paused:
             self._start_pong_timer()
         else:
-            # A close frame could not reach this peer, and its code would be 1011.
-            self.abort()
+            # A close frame would not reach this peer, and its code would be 1011.
+            self._reset("it does not answer pings")
 
     # The end
+
+    def _over(self) -> bool:
+        """Whether a close was sent, or the transport has failed and will say so in the loop's next turn."""
+        return self.close_sent or self.transport.is_closing()
 
     def handle_close(self, event: Frame) -> None:
         assert self.conn.close_rcvd is not None
@@ -344,7 +343,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.close_sent = True
         # A peer in the middle of a large message would lose the close frame to a reset.
         half_close(self.transport)
-        self._abort_within(self.closing_timeout)
+        self._reset_within(self.closing_timeout)
 
     def _fail(self, code: int, reason: str) -> None:
         self.conn.fail(code, reason)
@@ -356,7 +355,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.queue.put_nowait(_disconnect(code, reason))
         self._emit()
         self.close_sent = True
-        self._abort_within(self.closing_timeout)
+        self._reset_within(self.closing_timeout)
         self._resume_reading()
 
     def _end(self) -> None:
@@ -365,7 +364,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._emit()
             self.close_sent = True
         self.transport.close()
-        self._abort_within(self.closing_timeout)
+        self._reset_within(self.closing_timeout)
 
     def abort(self) -> None:
         """See :meth:`protocol.types.Wire.abort`."""
@@ -375,7 +374,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self.transport.abort()
 
-    def _abort_within(self, seconds: float) -> None:
+    def _reset(self, why: str) -> None:
+        if not self.disconnected:
+            self.logger.info("%s - WebSocket reset: %s", ":".join(map(str, self.client or ())), why)
+            self.abort()
+
+    def _reset_within(self, seconds: float) -> None:
         if self.disconnected:
             return
         when = self.loop.time() + seconds
@@ -383,13 +387,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             if self.close_timer.when() <= when:
                 return
             self.close_timer.cancel()
-        self.close_timer = self.loop.call_at(when, self.abort)
+        self.close_timer = self.loop.call_at(when, self._reset, "it does not come to an end")
 
     def shutdown(self) -> None:
         """Ask the client to come back, spread over two seconds; at the end of the grace time reset it."""
         grace = self.config.timeout_graceful_shutdown
         if grace is not None:
-            self._abort_within(max(0.0, grace - _POLL))
+            self._reset_within(max(0.0, grace - _POLL))
         self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
         if self.close_sent:
             return
@@ -404,7 +408,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_handshake_timer()
+        self._handshake_timer.cancel()
         self.close_sent = True
         self.queue.put_nowait(_disconnect(ABNORMAL))
         self._unread = b""

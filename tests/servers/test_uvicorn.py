@@ -7,6 +7,7 @@ import pytest
 import websockets
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from protocol.servers.uvicorn import WebSocketProtocol
 from protocol.types import WIRE, Receive, Scope, Send, Wire
 from tests.servers.harness import (
     BINARY,
@@ -350,6 +351,8 @@ async def test_reading_pauses_at_the_bound_and_nothing_is_lost() -> None:
 
 
 def test_the_attributes_of_uvicorns_class_that_ours_leans_on_are_there() -> None:
+    wire: type[Wire] = WebSocketProtocol
+    assert issubclass(wire, WebSocketsSansIOProtocol)
     base = WebSocketsSansIOProtocol
     overridden = {
         "connection_made", "connection_lost", "data_received", "eof_received", "handle_cont", "handle_close",

@@ -206,7 +206,10 @@ async def flood(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.send", "bytes": bytes(100_000)})
 
 
-async def test_a_peer_that_does_not_read_is_reset_after_the_write_timeout() -> None:
+async def test_a_peer_that_does_not_read_is_reset_after_the_write_timeout(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", logger="uvicorn.error")
     async with (
         serving(flood, ws=limits(write_timeout=0.05)) as server,
         connected(server, receive_buffer=4096) as peer,
@@ -214,6 +217,9 @@ async def test_a_peer_that_does_not_read_is_reset_after_the_write_timeout() -> N
         await until(stuck(server))
         await until(server.idle)
         assert await peer.closed() == RESET
+    assert [text.partition(" - ")[2] for text in caplog.messages if "reset" in text] == [
+        "WebSocket reset: it does not read"
+    ]
 
 
 async def test_a_peer_that_does_not_read_is_reset_after_a_close() -> None:
