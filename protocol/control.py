@@ -3,11 +3,12 @@
 Their tags can be renamed, or the messages removed, by :class:`protocol.envelope.Envelope`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from protocol.messages import Message
+from protocol.types import MAX_INTEGER
 
 
 class Ack(Message, type="ack"):
@@ -53,7 +54,7 @@ class Pong(Message, type="pong"):
 class Cancel(Message, type="cancel"):
     """End the message with the id ``ref``, queued or under way. Overtakes what is queued."""
 
-    ref: Annotated[str, Field(max_length=64)] | Annotated[int, Field(ge=-(2**53), le=2**53)]
+    ref: Annotated[str, Field(max_length=64)] | Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 
 
 class Authenticate(Message, type="authenticate"):
@@ -67,9 +68,11 @@ def renamed(model: type[Message], discriminator: str, tag: str) -> type[Message]
     if (discriminator, tag) == ("type", model.model_fields["type"].default):
         return model
     fields = {name: (field.annotation, field) for name, field in model.model_fields.items() if name != "type"}
-    tagged = {discriminator: (Literal[tag], tag)}
     made: type[Message] = create_model(
-        model.__name__, __base__=Message, __doc__=model.__doc__, **tagged, **fields
+        model.__name__,
+        __base__=Message,
+        __doc__=model.__doc__,
+        __cls_kwargs__={"type": tag, "discriminator": discriminator},
+        **fields,
     )  # type: ignore[call-overload]
-    made.__discriminator__ = discriminator
     return made

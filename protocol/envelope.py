@@ -16,11 +16,14 @@ ID = "<id>"
 KEY = "<key>"
 """Where the validator leaves the envelope in a message's ``__dict__``; no field can have such a name."""
 
+# One complaint instead of one for each member of the union.
 _id_schema = core_schema.union_schema(
     [
         core_schema.str_schema(max_length=64, strict=True),
         core_schema.int_schema(ge=-MAX_INTEGER, le=MAX_INTEGER, strict=True),
-    ]
+    ],
+    custom_error_type="invalid_id",
+    custom_error_message="Input should be a string of at most 64 characters, or an integer within ±2^53",
 )
 _key_schema = core_schema.str_schema(min_length=16, max_length=64, strict=True)
 

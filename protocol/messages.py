@@ -4,17 +4,18 @@ What a set of message types becomes (the unions, decoding, encoding) is in :mod:
 """
 
 import enum
-from collections.abc import Mapping
+import inspect
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
 from protocol.exceptions import ConfigurationError
 
 M = TypeVar("M", bound=BaseModel)
 
+Direction = Literal["inbound", "outbound"]
 SlowPolicy = Literal["close", "drop_oldest", "latest"]
 
 
@@ -78,7 +79,7 @@ class Message(BaseModel):
                 )
             if slow_key is not None and slow != "latest":
                 raise ConfigurationError(f"{cls.__qualname__}: slow_key goes with slow='latest' only.")
-            cls.__slow__ = Slow(slow, slow_key)
+            cls.__slow__ = CLOSE if slow == CLOSE.policy else Slow(slow, slow_key)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -95,7 +96,7 @@ def _add_tag(cls: type[Message], tag: str) -> None:
     name = cls.__discriminator__
     if not tag:
         raise ConfigurationError(f"{cls.__qualname__}: type must be a non-empty string, not {tag!r}.")
-    own: Mapping[str, Any] = cls.__dict__.get("__annotations__", {})
+    own = inspect.get_annotations(cls)
     if name in own:
         raise ConfigurationError(
             f"{cls.__qualname__} has both the class argument type={tag!r} and a field {name!r}: keep one of them."
@@ -106,7 +107,9 @@ def _add_tag(cls: type[Message], tag: str) -> None:
 
 def replace(message: M, **changes: Any) -> M:
     """Return a copy of any pydantic ``message`` with ``changes``, by field name, validated as a whole."""
-    values = {**message.__dict__, **(message.__pydantic_extra__ or {}), **changes}
+    # Not all of __dict__: a cached_property leaves its value there too.
+    fields = {name: message.__dict__[name] for name in type(message).model_fields}
+    values = {**fields, **(message.__pydantic_extra__ or {}), **changes}
     copy: M = type(message).__pydantic_validator__.validate_python(values, by_name=True, by_alias=False)
     return copy
 
@@ -117,9 +120,34 @@ def slow_policy(model: type[BaseModel]) -> Slow:
 
 
 def wire_name(name: str, field: FieldInfo) -> str:
-    """The name under which a field is read from the wire."""
-    alias = field.validation_alias or field.alias
-    return alias if isinstance(alias, str) else name
+    """The name under which a field is read from the wire; of several, the first."""
+    match field.validation_alias:
+        case None:
+            return name
+        case str() as alias:
+            return alias
+        case AliasPath(path=path) | AliasChoices(choices=[AliasPath(path=path), *_]):
+            return str(path[0])
+        case AliasChoices(choices=[str() as alias, *_]):
+            return alias
+    return name
+
+
+def wire_names(model: type[BaseModel], direction: Direction) -> set[str]:
+    """All names of the wire object that the fields of ``model`` read, or write."""
+    names: set[str] = set()
+    for name, field in model.model_fields.items():
+        if direction == "outbound":
+            names.add(field.serialization_alias or name)
+            continue
+        names.add(wire_name(name, field))
+        if isinstance(field.validation_alias, AliasChoices):
+            names.update(str(path[0]) for path in field.validation_alias.convert_to_aliases())
+        if model.model_config.get("validate_by_name") or model.model_config.get("populate_by_name"):
+            names.add(name)
+    if direction == "outbound":
+        names.update(field.alias or name for name, field in model.model_computed_fields.items())
+    return names
 
 
 def discriminator_of(model: type[BaseModel]) -> str:

@@ -124,7 +124,7 @@ class OutboxQueue:
     def put(self, frame: Frame) -> Verdict:
         """Queue ``frame``, within the bounds and by its policy."""
         length = len(frame.payload)
-        if frame.slow is not CLOSE:
+        if frame.slow.policy != "close":
             return self._put_droppable(frame, length)
         if self._exceeds(length):
             return OVERFLOW

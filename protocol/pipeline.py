@@ -13,12 +13,12 @@ from pydantic import BaseModel
 
 from protocol.codecs import Codec
 from protocol.envelope import splice
-from protocol.exceptions import LocalProtocolError, RateLimited, RemoteProtocolError, Reject
+from protocol.exceptions import LocalProtocolError, RateLimited, Reject, RemoteProtocolError
 from protocol.limits import Limiter, Rate
 from protocol.messages import CLOSE, Slow
 from protocol.outbox import Frame
 from protocol.registry import Registry
-from protocol.types import Ref, Request
+from protocol.types import Ref
 
 MAX_ERROR_FRAME: Final = 1024
 MAX_DETAIL: Final = 200

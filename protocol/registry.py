@@ -7,27 +7,29 @@ encoding is pydantic's own serializer. Frames, codecs and transforms are not kno
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
-from typing import Any, Literal, cast
+from functools import partial
+from typing import Any, Final, Literal, cast
 
-import orjson
 from pydantic import BaseModel
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import CoreSchema, SchemaValidator, ValidationError, core_schema
+from pydantic_core import CoreSchema, SchemaValidator, ValidationError, core_schema, from_json
 
 from protocol.envelope import ID, KEY, Envelope
-from protocol.exceptions import (
-    ConfigurationError,
-    InvalidMessage,
-    LocalProtocolError,
-    MalformedFrame,
-    UnknownType,
+from protocol.exceptions import ConfigurationError, InvalidMessage, LocalProtocolError
+from protocol.messages import (
+    CLOSE,
+    Direction,
+    Slow,
+    discriminator_of,
+    slow_policy,
+    tag_field,
+    tags_of,
+    wire_names,
 )
-from protocol.messages import CLOSE, Slow, discriminator_of, slow_policy, tag_field, tags_of, wire_name
-from protocol.types import Request
+from protocol.types import Ref, Request
 from protocol.validation import invalid, refused
 
-Direction = Literal["inbound", "outbound"]
 JsonSchema = dict[str, Any]
 
 NO_REQUEST = Request()
@@ -62,12 +64,11 @@ class MessageUnion:
                 choices[tag] = schema
         self._choices = choices
         self._tag_fields = {model: tag_field(model) or "" for model in unique}
-        self.known = frozenset(_names(unique))
-        union = (
-            core_schema.tagged_union_schema(choices, self.discriminator)
-            if choices
-            else core_schema.none_schema()
-        )
+        self.known = frozenset(_names(unique)) | {*envelope.inbound, "[key]"}
+        # Where the validator left nothing, though the envelope has the field, the message was replaced by its model.
+        self._no_id = None if envelope.id is None or direction == "outbound" else _LOST
+        self._no_key = None if envelope.key is None or direction == "outbound" else _LOST
+        union = core_schema.tagged_union_schema(choices, self.discriminator)
         with _rebuilt(unique):
             validator = SchemaValidator(
                 core_schema.definitions_schema(union, list(self._definitions.values()))
@@ -82,21 +83,16 @@ class MessageUnion:
         try:
             message = self._validate(body)
         except ValidationError as error:
-            if not self.models:
-                raise UnknownType("No message is received here.", frame=body) from None
             raise refused(
                 error, body, known=self.known, discriminator=self.discriminator, id=self.envelope.id
             ) from None
-        except TypeError:
-            raise MalformedFrame("The frame is not valid Unicode.", frame=body) from None
         values = message.__dict__
-        id, key = values.pop(ID, None), values.pop(KEY, None)
-        if (
-            ("NaN" in body or "Infinity" in body)
-            if isinstance(body, str)
-            else (b"NaN" in body or b"Infinity" in body)
-        ):
-            _refuse_constants(body)
+        id, key = values.pop(ID, self._no_id), values.pop(KEY, self._no_key)
+        if id is _LOST or key is _LOST:
+            found = from_json(body)
+            id, key = found.get(self.envelope.id), found.get(self.envelope.key)
+        if _CONSTANTS[type(body)](body):
+            _refuse_constants(body, id)
         if id is None and key is None:
             return message, NO_REQUEST
         message.__pydantic_fields_set__.difference_update((ID, KEY))
@@ -136,18 +132,16 @@ class MessageUnion:
 
     def _with_envelope(self, model: type[BaseModel]) -> CoreSchema:
         """The core schema of ``model`` with the envelope's fields beside its own."""
-        reserved = self.envelope.inbound if self.direction == "inbound" else self.envelope.outbound[:1]
-        for name, field in model.model_fields.items():
-            wire = wire_name(name, field)
-            if wire in reserved:
-                raise ConfigurationError(
-                    f"{_place(model)}: the field {wire!r} collides with the envelope of {self.direction} messages. "
-                    f"Rename the field, or rename or remove the envelope's: MessageProtocol(…, envelope=Envelope(…))."
-                )
-        fields: Mapping[str, Any] = (
-            self.envelope.inbound_fields() if self.direction == "inbound" else self.envelope.outbound_fields()
-        )
-        taken = {wire_name(name, field) for name, field in model.model_fields.items()}
+        inbound = self.direction == "inbound"
+        taken = wire_names(model, self.direction)
+        # A model may have an `offset` of its own: it is refused where it meets a room with history.
+        if collision := taken & {*(self.envelope.inbound if inbound else (self.envelope.ref,))}:
+            raise ConfigurationError(
+                f"{_place(model)}: the field {collision.pop()!r} collides with the envelope of {self.direction} "
+                f"messages. Rename the field, or rename or remove the envelope's: "
+                f"MessageProtocol(…, envelope=Envelope(…))."
+            )
+        fields = self.envelope.inbound_fields() if inbound else self.envelope.outbound_fields()
         fields = {inner: field for inner, field in fields.items() if field["validation_alias"] not in taken}
         schema, definitions = _core_schema(model)
         self._definitions.update(definitions)
@@ -203,9 +197,9 @@ def undeclared(model: type) -> str:
 
 def _encoder(model: type[BaseModel]) -> Callable[[BaseModel], bytes]:
     to_json = model.__pydantic_serializer__.to_json
-    if any(field.serialization_alias or field.alias for field in model.model_fields.values()):
-        return lambda message: to_json(message, by_alias=True)
-    return to_json
+    # The argument is not free, and most models have no alias anywhere.
+    aliased = any("serialization_alias" in field for _, field in _fields([model]))
+    return partial(to_json, by_alias=True) if aliased else to_json
 
 
 def _one_discriminator(models: list[type[BaseModel]], direction: Direction) -> str:
@@ -223,12 +217,21 @@ def _place(model: type[BaseModel]) -> str:
     return f"{model.__module__}.{model.__qualname__}"
 
 
-def _refuse_constants(body: str | bytes) -> None:
+_LOST: Final = object()
+
+# Whether a body may have one of the constants in it, which is rare.
+_CONSTANTS: Final[Mapping[type, Callable[[Any], bool]]] = {
+    str: lambda body: "NaN" in body or "Infinity" in body,
+    bytes: lambda body: b"NaN" in body or b"Infinity" in body,
+}
+
+
+def _refuse_constants(body: str | bytes, id: Ref | None) -> None:
     """Pydantic reads ``NaN`` and ``Infinity``, which are not JSON; a model with ``Any`` would let them in."""
     try:
-        orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise InvalidMessage("NaN and Infinity are not JSON.", frame=body) from None
+        from_json(body, allow_inf_nan=False)
+    except ValueError:
+        raise InvalidMessage("NaN and Infinity are not JSON.", id=id, frame=body) from None
 
 
 def _core_schema(model: type[BaseModel]) -> tuple[CoreSchema, dict[str, CoreSchema]]:
@@ -241,7 +244,7 @@ def _core_schema(model: type[BaseModel]) -> tuple[CoreSchema, dict[str, CoreSche
         ) from None
     schema = model.__pydantic_core_schema__
     if schema["type"] == "definitions":
-        return schema["schema"], {definition["ref"]: definition for definition in schema["definitions"]}  # type: ignore[typeddict-item]
+        return schema["schema"], {definition["ref"]: definition for definition in schema["definitions"]}
     return schema, {}
 
 
@@ -280,8 +283,25 @@ def _extended(
     return cast(CoreSchema, node)
 
 
-def _names(models: Iterable[type[BaseModel]]) -> Iterable[str]:
+def _names(models: Iterable[type[BaseModel]]) -> Iterator[str]:
     """Every name that pydantic may put into a location for a place that the schema knows."""
+    for name, field in _fields(models):
+        yield name
+        alias = field.get("validation_alias", ())
+        paths = alias if isinstance(alias, list) else [[alias]]
+        yield from (part for path in paths for part in path if isinstance(part, str))
+
+
+# The keys of a core schema under which other core schemas stand.
+_NESTED: Final = {
+    "schema", "definitions", "choices", "items_schema", "keys_schema", "values_schema", "extras_schema", "steps",
+    "json_schema", "python_schema", "lax_schema", "strict_schema", "arguments_schema", "computed_fields",
+    "return_schema",
+}  # fmt: skip
+
+
+def _fields(models: Iterable[type[BaseModel]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The fields, wherever they stand in the core schemas of ``models``, as pydantic-core has them."""
     todo: list[Any] = [model.__pydantic_core_schema__ for model in models]
     while todo:
         node = todo.pop()
@@ -289,23 +309,18 @@ def _names(models: Iterable[type[BaseModel]]) -> Iterable[str]:
             todo.extend(node)
         elif isinstance(node, dict) and isinstance(node.get("type"), str):
             if node["type"] in {"model-fields", "typed-dict", "dataclass-args"}:
-                for name, field in _members(node):
-                    yield name
-                    if isinstance(alias := field.get("validation_alias"), str):
-                        yield alias
+                members = node["fields"]
+                pairs = (
+                    members.items() if isinstance(members, dict) else ((one["name"], one) for one in members)
+                )
+                for name, field in pairs:
+                    yield name, field
                     todo.append(field)
+            elif node["type"] == "computed-field":
+                yield (
+                    node["property_name"],
+                    {**node, **({"serialization_alias": node["alias"]} if "alias" in node else {})},
+                )
             todo.extend(node[key] for key in node.keys() & _NESTED)
             if node["type"] == "tagged-union":
                 todo.extend(node["choices"].values())
-
-
-# The keys of a core schema under which other core schemas stand.
-_NESTED = {
-    "schema", "definitions", "choices", "items_schema", "keys_schema", "values_schema", "extras_schema", "steps",
-    "json_schema", "python_schema", "lax_schema", "strict_schema", "arguments_schema",
-}  # fmt: skip
-
-
-def _members(node: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
-    fields = node["fields"]
-    return fields.items() if isinstance(fields, dict) else ((field["name"], field) for field in fields)
