@@ -4,7 +4,7 @@ A ``MessageProtocol`` holds no connection: it can be served by many applications
 frozen when it is first served.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -127,14 +127,8 @@ class MessageProtocol(MessageRouter):
             )
 
 
-def _routers(router: MessageRouter) -> Iterator[MessageRouter]:
-    yield router
-    for inner in router.routers:
-        yield from _routers(inner)
-
-
 def _compile(protocol: MessageProtocol) -> Plan:
-    routers = list(_routers(protocol))
+    routers = list(protocol.tree())
     handlers = [handler for router in routers for handler in router.records.handlers]
     _check_unique(handlers)
     receives, sends = _declared(protocol, routers)

@@ -5,6 +5,7 @@ FastAPI's ``Depends`` and its kin. What cannot be resolved is a ``ConfigurationE
 registered.
 """
 
+import functools
 import inspect
 import types
 import typing
@@ -29,7 +30,7 @@ Function = Callable[..., Any]
 
 def place_of(function: Function) -> str:
     """Where a function stands, for error texts."""
-    target = inspect.unwrap(function)
+    target = _annotated(function)
     code = getattr(target, "__code__", None)
     name = getattr(target, "__qualname__", type(target).__qualname__)
     return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
@@ -45,12 +46,9 @@ class Signature:
     def __init__(self, function: Function, *, names: Mapping[str, Any], types: Sequence[type] = ()) -> None:
         self.function = function
         self.place = place_of(function)
-        target: Any = function
-        if not inspect.isroutine(function) and not inspect.isclass(function):
-            target = type(function).__call__
         known = {**names, **{one.__name__: one for one in types}}
         try:
-            hints = typing.get_type_hints(inspect.unwrap(target), localns=known, include_extras=True)
+            hints = typing.get_type_hints(_annotated(function), localns=known, include_extras=True)
             parameters = inspect.signature(function).parameters
         except NameError as error:
             raise ConfigurationError(
@@ -76,8 +74,14 @@ class Signature:
         """The message types in the return annotation, inside of iterators too."""
         return tuple(_models(self.returns))
 
+    def may_return_nothing(self) -> bool:
+        """Whether there may be no returned message; a stream ends without one."""
+        return not set(members_of(self.returns)) <= set(self.returned_models())
+
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
+    if hasattr(annotation, "__value__"):
+        return _models(annotation.__value__)
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel) and annotation is not BaseModel:
         return [annotation] if annotation.model_fields else []
     return [model for inner in get_args(annotation) for model in _models(inner)]
@@ -85,6 +89,8 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 def members_of(annotation: Any) -> tuple[Any, ...]:
     """The members of a union; a type variable stands for its bound."""
+    if hasattr(annotation, "__value__"):  # of a `type` statement (PEP 695)
+        return members_of(annotation.__value__)
     if isinstance(annotation, TypeVar):
         return members_of(annotation.__bound__ or annotation.__constraints__ or object)
     if get_origin(annotation) is Annotated:
@@ -150,9 +156,9 @@ class Injected:
     ) -> None:
         self.function = signature.function
         self.place = signature.place
-        self.is_async = _is(inspect.iscoroutinefunction, self.function)
-        self.is_stream = _is(inspect.isasyncgenfunction, self.function)
-        self.is_sync_stream = _is(inspect.isgeneratorfunction, self.function)
+        self.is_async = is_kind(inspect.iscoroutinefunction, self.function)
+        self.is_stream = is_kind(inspect.isasyncgenfunction, self.function)
+        self.is_sync_stream = not self.is_stream and is_kind(inspect.isgeneratorfunction, self.function)
         self.takes_room = False
         self._getters: list[tuple[str, Callable[[Call], Any]]] = []
         solved: list[inspect.Parameter] = []
@@ -211,5 +217,23 @@ class Injected:
         return await run_in_threadpool(self.function, *leading, **arguments)
 
 
-def _is(predicate: Callable[[Any], bool], function: Function) -> bool:
-    return predicate(function) or predicate(getattr(function, "__call__", None))
+def is_kind(predicate: Callable[[Any], bool], function: Function) -> bool:
+    """Whether ``predicate`` of :mod:`inspect` holds for what a call of ``function`` runs.
+
+    A plain wrapper that says by ``functools.wraps`` what it calls is taken to return what that returns.
+    """
+    if predicate(function):
+        return True
+    if inspect.isfunction(function) and inspect.iscoroutinefunction(function):
+        return False
+    return predicate(_annotated(function))
+
+
+def _annotated(function: Function) -> Any:
+    """The function under ``functools.partial``, ``functools.wraps`` and ``__call__``, which has the annotations."""
+    target: Any = function
+    while isinstance(target, functools.partial):
+        target = target.func
+    if not inspect.isroutine(target) and not inspect.isclass(target):
+        target = type(target).__call__
+    return inspect.unwrap(target)

@@ -8,7 +8,7 @@ import inspect
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast, overload
+from typing import Any, Concatenate, Final, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
@@ -17,10 +17,10 @@ from starlette.requests import HTTPConnection
 from protocol.connection import Connection
 from protocol.exceptions import ConfigurationError, NotFound, Reject
 from protocol.history import History
-from protocol.injection import Call, Function, Injected, Signature, members_of
+from protocol.injection import Call, Function, Injected, Signature, is_kind, members_of, place_of
 from protocol.limits import Rate
 from protocol.messages import tags_of
-from protocol.rooms import Room, RoomPattern, Rooms
+from protocol.rooms import Room, RoomPattern, Rooms, RoomSpec, RoomTable
 from protocol.types import User
 from protocol.users import Users
 
@@ -46,7 +46,10 @@ _WITHOUT_CONNECTION: Final = frozenset({User, Room, Rooms, Users})
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A registered handler."""
+    """A registered handler.
+
+    ``silent``: it may return nothing. One without annotation may, and may return whatever it emits.
+    """
 
     types: tuple[type[BaseModel], ...]
     function: Injected
@@ -55,6 +58,7 @@ class Handler:
     raises: tuple[type[Reject], ...]
     rate_limit: Rate | None
     concurrent: bool
+    silent: bool
 
     @property
     def place(self) -> str:
@@ -81,9 +85,7 @@ class Transform:
 class RoomRule:
     """A declared kind of room and the function that is asked before every join."""
 
-    pattern: RoomPattern
-    history: History | None
-    presence: bool
+    spec: RoomSpec
     function: Injected
 
 
@@ -102,6 +104,15 @@ class Records:
     exception_handlers: dict[type[Exception], Injected] = field(default_factory=dict)
 
 
+class Options(TypedDict, total=False):
+    """The options of :meth:`MessageRouter.on`, said once for all its overloads."""
+
+    emits: Models
+    raises: type[Reject] | Sequence[type[Reject]]
+    rate_limit: Rate | None
+    concurrent: bool
+
+
 class MessageRouter:
     """Handlers, transforms, rooms and hooks, to be included in a protocol."""
 
@@ -114,11 +125,7 @@ class MessageRouter:
         self,
         t1: type[M1],
         /,
-        *,
-        emits: Models = (),
-        raises: type[Reject] | Sequence[type[Reject]] = (),
-        rate_limit: Rate | None = None,
-        concurrent: bool = False,
+        **options: Unpack[Options],
     ) -> Callable[[Callable[Concatenate[M1, P], R]], Callable[Concatenate[M1, P], R]]: ...
 
     @overload
@@ -127,11 +134,7 @@ class MessageRouter:
         t1: type[M1],
         t2: type[M2],
         /,
-        *,
-        emits: Models = (),
-        raises: type[Reject] | Sequence[type[Reject]] = (),
-        rate_limit: Rate | None = None,
-        concurrent: bool = False,
+        **options: Unpack[Options],
     ) -> Callable[[Callable[Concatenate[M1 | M2, P], R]], Callable[Concatenate[M1 | M2, P], R]]: ...
 
     @overload
@@ -141,11 +144,7 @@ class MessageRouter:
         t2: type[M2],
         t3: type[M3],
         /,
-        *,
-        emits: Models = (),
-        raises: type[Reject] | Sequence[type[Reject]] = (),
-        rate_limit: Rate | None = None,
-        concurrent: bool = False,
+        **options: Unpack[Options],
     ) -> Callable[[Callable[Concatenate[M1 | M2 | M3, P], R]], Callable[Concatenate[M1 | M2 | M3, P], R]]: ...
 
     @overload
@@ -156,11 +155,7 @@ class MessageRouter:
         t3: type[M3],
         t4: type[M4],
         /,
-        *,
-        emits: Models = (),
-        raises: type[Reject] | Sequence[type[Reject]] = (),
-        rate_limit: Rate | None = None,
-        concurrent: bool = False,
+        **options: Unpack[Options],
     ) -> Callable[
         [Callable[Concatenate[M1 | M2 | M3 | M4, P], R]], Callable[Concatenate[M1 | M2 | M3 | M4, P], R]
     ]: ...
@@ -174,11 +169,7 @@ class MessageRouter:
         t4: type[M4],
         t5: type[M5],
         /,
-        *,
-        emits: Models = (),
-        raises: type[Reject] | Sequence[type[Reject]] = (),
-        rate_limit: Rate | None = None,
-        concurrent: bool = False,
+        **options: Unpack[Options],
     ) -> Callable[
         [Callable[Concatenate[M1 | M2 | M3 | M4 | M5, P], R]],
         Callable[Concatenate[M1 | M2 | M3 | M4 | M5, P], R],
@@ -200,6 +191,7 @@ class MessageRouter:
         ``concurrent``: it runs beside the messages behind it, as a stream always does.
         """
         names = _callers_names()
+        _check_types("on", types)
 
         def register(function: F) -> F:
             self._change()
@@ -216,10 +208,11 @@ class MessageRouter:
                 types=tuple(types),
                 function=injected,
                 emits=as_tuple(emits),
-                returns=signature.returned_models(),
+                returns=as_tuple(emits) if signature.returns is None else signature.returned_models(),
                 raises=as_tuple(raises),
                 rate_limit=rate_limit,
                 concurrent=concurrent or injected.is_stream or injected.is_sync_stream,
+                silent=signature.may_return_nothing(),
             )
             self._check_handler(handler)
             self.records.handlers.append(handler)
@@ -233,19 +226,15 @@ class MessageRouter:
             raise ConfigurationError(
                 f"{handler.place}: name the message types that it handles: @on(Type, …)."
             )
-        for model in (*handler.types, *handler.emits):
-            tags_of(model)
+        with _at(handler.place):
+            for model in (*handler.types, *handler.emits):
+                tags_of(model)
         for error in handler.raises:
-            if not (inspect.isclass(error) and issubclass(error, Reject)):
+            if not is_subclass(error, Reject):
                 raise ConfigurationError(
                     f"{handler.place}: raises= takes subclasses of Reject, not {error!r}."
                 )
-        for other in self.records.handlers:
-            for model in set(handler.types) & set(other.types):
-                raise ConfigurationError(
-                    f"{handler.place}: {model.__qualname__} has a handler already: {other.place}. "
-                    f"One message type has one handler."
-                )
+        check_unique([*self.records.handlers, handler])
 
     @overload
     def transform(self, function: F, /) -> F: ...
@@ -275,9 +264,7 @@ class MessageRouter:
         def register(function: F) -> F:
             self._change()
             signature = Signature(function, names=names, types=as_tuple(types))
-            if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-                getattr(function, "__call__", None)
-            ):
+            if is_kind(inspect.iscoroutinefunction, function):
                 raise ConfigurationError(
                     f"{signature.place}: a transform is a plain def, because it runs for every message. Do what "
                     f"has to be awaited in a handler or a dependency."
@@ -290,7 +277,7 @@ class MessageRouter:
                     f"{len(signature.parameters)}."
                 )
             found = as_tuple(types) or members_of(signature.parameters[0].annotation)
-            if not all(inspect.isclass(one) and issubclass(one, BaseModel) for one in found):
+            if not all(is_subclass(one, BaseModel) for one in found):
                 raise ConfigurationError(
                     f"{signature.place}: annotate the message with the types that are to be transformed."
                 )
@@ -322,7 +309,8 @@ class MessageRouter:
         ) -> Callable[Concatenate[Connection, P], Any]:
             self._change()
             signature = Signature(function, names=names)
-            parsed = RoomPattern(pattern)
+            with _at(signature.place):
+                parsed = RoomPattern(pattern)
             _check_connection_parameter(signature)
             given = {parameter.name: parameter for parameter in signature.parameters[1:]}
             if missing := [name for name in parsed.parameters if name not in given]:
@@ -338,13 +326,9 @@ class MessageRouter:
                     for name in parsed.parameters
                 },
             )
-            for other in self.records.rooms:
-                if other.pattern.overlaps(parsed):
-                    raise ConfigurationError(
-                        f"{signature.place}: the rooms {other.pattern.pattern!r} and {pattern!r} overlap: one name "
-                        f"could be either. Put different text before or behind the parameters."
-                    )
-            self.records.rooms.append(RoomRule(parsed, history, presence, function_of))
+            spec = RoomSpec(parsed, history, presence, signature.place)
+            RoomTable([*(rule.spec for rule in self.records.rooms), spec])
+            self.records.rooms.append(RoomRule(spec, function_of))
             return function
 
         return register
@@ -412,10 +396,16 @@ class MessageRouter:
 
     def include_router(self, router: "MessageRouter") -> None:
         """Add everything that ``router`` has registered, or will register."""
-        if router is self:
-            raise ConfigurationError("A router cannot include itself.")
+        if self in router.tree():
+            raise ConfigurationError("A router cannot include itself, nor one that includes it.")
         self._change()
         self.routers.append(router)
+
+    def tree(self) -> Iterator["MessageRouter"]:
+        """This router and those that it includes, in order of registration."""
+        yield self
+        for router in self.routers:
+            yield from router.tree()
 
     def _change(self) -> None:
         """Called before each registration; a protocol refuses it once it is served."""
@@ -441,6 +431,45 @@ class MessageRouter:
 def as_tuple(given: Any) -> tuple[Any, ...]:
     """One, or several."""
     return (given,) if isinstance(given, type) else tuple(given)
+
+
+def is_subclass(one: object, base: type) -> bool:
+    """``issubclass`` for what may be no class."""
+    return inspect.isclass(one) and issubclass(one, base)
+
+
+@contextmanager
+def _at(place: str) -> Iterator[None]:
+    """Say where it is declared, what is wrong."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{place}: {error}") from None
+
+
+def check_unique(handlers: Iterable[Handler]) -> None:
+    """Refuse a second handler of a type."""
+    seen: dict[type[BaseModel], Handler] = {}
+    for handler in handlers:
+        for model in handler.types:
+            if model in seen:
+                raise ConfigurationError(
+                    f"{handler.place}: {model.__qualname__} has a handler already: {seen[model].place}. "
+                    f"One message type has one handler."
+                )
+            seen[model] = handler
+
+
+def _check_types(decorator: str, types: Sequence[object]) -> None:
+    """Refuse at once what would otherwise wait for a function that never comes, as ``@on`` without types does."""
+    for one in types:
+        if is_subclass(one, BaseModel):
+            continue
+        place = f"{place_of(one)}: " if inspect.isroutine(one) else ""
+        raise ConfigurationError(
+            f"{place}@{decorator}(…) takes message types, which are pydantic models, not {one!r}: "
+            f"write @{decorator}(Type, …)."
+        )
 
 
 def _callers_names() -> dict[str, Any]:
@@ -469,11 +498,6 @@ def _check_connection_parameter(signature: Signature) -> None:
 
 
 def _check_message_parameter(signature: Signature, types: Sequence[type[BaseModel]]) -> None:
-    for model in types:
-        if not (inspect.isclass(model) and issubclass(model, BaseModel)):
-            raise ConfigurationError(
-                f"{signature.place}: {model!r} is no message type; give a pydantic model."
-            )
     if not signature.parameters:
         raise ConfigurationError(f"{signature.place}: a handler takes the message as its first parameter.")
     annotation = signature.parameters[0].annotation
