@@ -26,8 +26,8 @@ from protocol.node import Hooks, Node, Nodes, Plan, Settings
 from protocol.outbox import Outbox
 from protocol.pipeline import Pipeline, Route, Stages
 from protocol.registry import Registry
-from protocol.rooms import Rooms, RoomSpec, RoomTable
-from protocol.routing import Handler, MessageRouter, Models, Transform, as_tuple
+from protocol.rooms import Rooms, RoomTable
+from protocol.routing import Handler, MessageRouter, Models, Transform, as_tuple, check_unique
 from protocol.types import VERIFIER, Verifier
 from protocol.users import Users
 
@@ -130,7 +130,7 @@ class MessageProtocol(MessageRouter):
 def _compile(protocol: MessageProtocol) -> Plan:
     routers = list(protocol.tree())
     handlers = [handler for router in routers for handler in router.records.handlers]
-    _check_unique(handlers)
+    check_unique(handlers)
     receives, sends = _declared(protocol, routers)
     control = _Control(protocol.envelope, receives, sends)
     registry = Registry([*receives, *control.inbound], [*sends, *control.outbound], protocol.envelope)
@@ -153,7 +153,7 @@ def _compile(protocol: MessageProtocol) -> Plan:
             stages={model: _outbound(protocol, routers, model) for model in sends},
             rate_limit=protocol.settings.rate_limit,
         ),
-        rooms=RoomTable(RoomSpec(rule.pattern, rule.history, rule.presence) for rule in rooms),
+        rooms=RoomTable(rule.spec for rule in rooms),
         handlers=compiled,
         hooks=_hooks(routers),
         settings=protocol.settings,
@@ -169,7 +169,7 @@ def _hooks(routers: list[MessageRouter]) -> Callable[[Node], Hooks]:
         for record in reversed(records)
         for error, function in record.exception_handlers.items()
     }
-    rooms = {rule.pattern.pattern: rule.function for record in records for rule in record.rooms}
+    rooms = {rule.spec.pattern.pattern: rule.function for record in records for rule in record.rooms}
     on_join = [function for record in records for function, _ in record.on_join]
     on_leave = [function for record in records for function, _ in record.on_leave]
     on_status = [function for record in records for function, _ in record.on_status]
@@ -204,18 +204,6 @@ def _declared(
             for _, signature in hooks:
                 sends.update(dict.fromkeys(signature.returned_models()))
     return list(receives), list(sends)
-
-
-def _check_unique(handlers: list[Handler]) -> None:
-    seen: dict[type[BaseModel], Handler] = {}
-    for handler in handlers:
-        for model in handler.types:
-            if model in seen:
-                raise ConfigurationError(
-                    f"{handler.place}: {model.__qualname__} has a handler already: {seen[model].place}. "
-                    f"One message type has one handler."
-                )
-            seen[model] = handler
 
 
 def _check_returns(handlers: list[Handler], registry: Registry) -> None:

@@ -5,7 +5,7 @@ dependencies never comes here.
 """
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -94,6 +94,3 @@ def detached(app: object) -> Connection | HTTPConnection:
         "state": {},
     }
     return HTTPConnection(scope)
-
-
-Function = Callable[..., Any]

@@ -4,6 +4,7 @@ Compiled once from the declared models. Decoding is a single ``validate_json`` o
 encoding is pydantic's own serializer. Frames, codecs and transforms are not known here.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
@@ -198,7 +199,7 @@ def undeclared(model: type) -> str:
 def _encoder(model: type[BaseModel]) -> Callable[[BaseModel], bytes]:
     to_json = model.__pydantic_serializer__.to_json
     # The argument is not free, and most models have no alias anywhere.
-    aliased = any("serialization_alias" in field for _, field in _fields([model]))
+    aliased = any(field.keys() & {"serialization_alias", "alias"} for _, field in _fields([model]))
     return partial(to_json, by_alias=True) if aliased else to_json
 
 
@@ -214,7 +215,8 @@ def _one_discriminator(models: list[type[BaseModel]], direction: Direction) -> s
 
 
 def _place(model: type[BaseModel]) -> str:
-    return f"{model.__module__}.{model.__qualname__}"
+    file = getattr(sys.modules.get(model.__module__), "__file__", None)
+    return f"{model.__qualname__} ({file or model.__module__})"
 
 
 _LOST: Final = object()
@@ -317,10 +319,7 @@ def _fields(models: Iterable[type[BaseModel]]) -> Iterator[tuple[str, dict[str, 
                     yield name, field
                     todo.append(field)
             elif node["type"] == "computed-field":
-                yield (
-                    node["property_name"],
-                    {**node, **({"serialization_alias": node["alias"]} if "alias" in node else {})},
-                )
+                yield node["property_name"], node
             todo.extend(node[key] for key in node.keys() & _NESTED)
             if node["type"] == "tagged-union":
                 todo.extend(node["choices"].values())

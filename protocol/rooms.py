@@ -6,7 +6,7 @@ Who is in a room is the presence store's knowledge; who of this node's connectio
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pydantic import BaseModel
 
@@ -159,12 +159,12 @@ class Rooms:
 
 @dataclass(frozen=True, slots=True)
 class RoomSpec:
-    """One declared kind of room. ``check`` is the compiled room function, opaque here."""
+    """One declared kind of room; ``place`` is where it is declared."""
 
     pattern: RoomPattern
     history: History | None = None
     presence: bool = True
-    check: Any = None
+    place: str = "MessageProtocol"
 
 
 class RoomTable:
@@ -176,8 +176,8 @@ class RoomTable:
             for other in self._specs[:index]:
                 if spec.pattern.overlaps(other.pattern):
                     raise ConfigurationError(
-                        f"The rooms {other.pattern.pattern!r} and {spec.pattern.pattern!r} overlap: one name could "
-                        f"be either. Put different text before or behind the parameters."
+                        f"{spec.place}: the room {spec.pattern.pattern!r} overlaps {other.pattern.pattern!r} of "
+                        f"{other.place}: one name could be either. Put different text before or behind the parameters."
                     )
 
     def find(self, name: str) -> tuple[RoomSpec, dict[str, str]] | None:

@@ -6,8 +6,10 @@ recorded (:mod:`protocol.application`).
 
 import inspect
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any, Concatenate, Final, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -191,7 +193,7 @@ class MessageRouter:
         ``concurrent``: it runs beside the messages behind it, as a stream always does.
         """
         names = _callers_names()
-        _check_types("on", types)
+        _check_types(types)
 
         def register(function: F) -> F:
             self._change()
@@ -241,18 +243,18 @@ class MessageRouter:
 
     @overload
     def transform(
-        self, *, types: Models = (), outbound: bool = False, per_recipient: bool = False
+        self, /, *, types: Models = (), outbound: bool = False, per_recipient: bool = False
     ) -> Callable[[F], F]: ...
 
     def transform(
         self,
-        function: F | None = None,
+        function: Function | None = None,
         /,
         *,
         types: Models = (),
         outbound: bool = False,
         per_recipient: bool = False,
-    ) -> F | Callable[[F], F]:
+    ) -> Any:
         """Register a transform of the message types in its annotation; ``types`` narrows them.
 
         A plain function that returns the message, another one, or ``None`` to drop it in silence, or raises
@@ -460,26 +462,24 @@ def check_unique(handlers: Iterable[Handler]) -> None:
             seen[model] = handler
 
 
-def _check_types(decorator: str, types: Sequence[object]) -> None:
+def _check_types(types: Sequence[object]) -> None:
     """Refuse at once what would otherwise wait for a function that never comes, as ``@on`` without types does."""
     for one in types:
         if is_subclass(one, BaseModel):
             continue
         place = f"{place_of(one)}: " if inspect.isroutine(one) else ""
         raise ConfigurationError(
-            f"{place}@{decorator}(…) takes message types, which are pydantic models, not {one!r}: "
-            f"write @{decorator}(Type, …)."
+            f"{place}@on(…) takes message types, which are pydantic models, not {one!r}: write @on(Type, …)."
         )
 
 
 def _callers_names() -> dict[str, Any]:
     """The local names of the block that a decorator stands in: apps are defined inside tests."""
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
+    module = sys._getframe(2).f_globals
     names: dict[str, Any] = {}
-    while frame is not None and frame.f_locals is not frame.f_globals:
+    while frame is not None and frame.f_globals is module and frame.f_locals is not module:
         names = {**frame.f_locals, **names}
-        if frame.f_back is None or frame.f_back.f_globals is not frame.f_globals:
-            break
         frame = frame.f_back
     return names
 
