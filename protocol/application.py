@@ -6,6 +6,7 @@ frozen when it is first served.
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from fastapi import APIRouter
@@ -170,9 +171,9 @@ def _hooks(routers: list[MessageRouter]) -> Callable[[Node], Hooks]:
         for error, function in record.exception_handlers.items()
     }
     rooms = {rule.spec.pattern.pattern: rule.function for record in records for rule in record.rooms}
-    on_join = [function for record in records for function, _ in record.on_join]
-    on_leave = [function for record in records for function, _ in record.on_leave]
-    on_status = [function for record in records for function, _ in record.on_status]
+    on_join = [function for record in records for function in record.on_join]
+    on_leave = [function for record in records for function in record.on_leave]
+    on_status = [function for record in records for function in record.on_status]
     on_connect = [function for record in records for function in record.on_connect]
     on_disconnect = [function for record in records for function in record.on_disconnect]
 
@@ -200,9 +201,9 @@ def _declared(
         for handler in router.records.handlers:
             receives.update(dict.fromkeys(handler.types))
             sends.update(dict.fromkeys(handler.emits))
-        for hooks in (router.records.on_join, router.records.on_leave, router.records.on_status):
-            for _, signature in hooks:
-                sends.update(dict.fromkeys(signature.returned_models()))
+        hooks = (router.records.on_join, router.records.on_leave, router.records.on_status)
+        for function in (*chain(*hooks), *router.records.exception_handlers.values()):
+            sends.update(dict.fromkeys(function.returns))
     return list(receives), list(sends)
 
 

@@ -156,6 +156,7 @@ class Injected:
     ) -> None:
         self.function = signature.function
         self.place = signature.place
+        self.returns = signature.returned_models()
         self.is_async = is_kind(inspect.iscoroutinefunction, self.function)
         self.is_stream = is_kind(inspect.isasyncgenfunction, self.function)
         self.is_sync_stream = not self.is_stream and is_kind(inspect.isgeneratorfunction, self.function)

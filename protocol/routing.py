@@ -98,9 +98,9 @@ class Records:
     handlers: list[Handler] = field(default_factory=list)
     transforms: list[Transform] = field(default_factory=list)
     rooms: list[RoomRule] = field(default_factory=list)
-    on_join: list[tuple[Injected, Signature]] = field(default_factory=list)
-    on_leave: list[tuple[Injected, Signature]] = field(default_factory=list)
-    on_status: list[tuple[Injected, Signature]] = field(default_factory=list)
+    on_join: list[Injected] = field(default_factory=list)
+    on_leave: list[Injected] = field(default_factory=list)
+    on_status: list[Injected] = field(default_factory=list)
     on_connect: list[Injected] = field(default_factory=list)
     on_disconnect: list[Injected] = field(default_factory=list)
     exception_handlers: dict[type[Exception], Injected] = field(default_factory=dict)
@@ -419,15 +419,14 @@ class MessageRouter:
 
     def _hook(
         self,
-        records: list[tuple[Injected, Signature]],
+        records: list[Injected],
         function: Function,
         names: dict[str, Any],
         allowed: frozenset[type] = _WITHOUT_CONNECTION,
         named: dict[str, Callable[[Call], Any]] | None = None,
     ) -> None:
         self._change()
-        signature = Signature(function, names=names)
-        records.append((Injected(signature, leading=0, allowed=allowed, named=named), signature))
+        records.append(Injected(Signature(function, names=names), leading=0, allowed=allowed, named=named))
 
 
 def as_tuple(given: Any) -> tuple[Any, ...]:
