@@ -176,7 +176,9 @@ def tags_of(model: type[BaseModel]) -> tuple[str, ...]:
             f"{model.__qualname__} has no tag: write class {model.__name__}(Message, type='…'), "
             f"or a field {wire}: Literal['…'] = '…'."
         )
-    tags = tuple(value.value if isinstance(value, enum.Enum) else value for value in get_args(annotation))
+    tags = get_args(annotation)
+    # Pydantic reads the member of an enum in a Literal from JSON only where it is a string itself.
     if wrong := [tag for tag in tags if not isinstance(tag, str)]:
-        raise ConfigurationError(f"{model.__qualname__}: a tag must be a string, not {wrong[0]!r}.")
-    return tags
+        remedy = "; make its enum a StrEnum" if isinstance(wrong[0], enum.Enum) else ""
+        raise ConfigurationError(f"{model.__qualname__}: a tag must be a string, not {wrong[0]!r}{remedy}.")
+    return tuple(tag.value if isinstance(tag, enum.Enum) else tag for tag in tags)
