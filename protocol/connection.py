@@ -6,8 +6,7 @@ calls handlers is the dispatcher's.
 
 from collections import deque
 from contextvars import ContextVar
-from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from pydantic import BaseModel
 from starlette.datastructures import State
@@ -15,11 +14,14 @@ from starlette.requests import HTTPConnection
 
 from protocol import codes
 from protocol.exceptions import LocalProtocolError, checked_close
-from protocol.outbox import DROPPED, OVERFLOW, QUEUED, Budget, Frame, OutboxQueue, Verdict
+from protocol.outbox import DROPPED, OVERFLOW, Budget, Frame, OutboxQueue, Verdict
 from protocol.pipeline import Pipeline
 from protocol.rooms import Membership
 from protocol.types import OBSERVERS, Observer, Position, Ref, Request, Scope, User
-from protocol.writer import REFILL, Writer
+from protocol.writer import Writer
+
+ENOUGH: Final = 1 << 16
+"""Bytes of an outbox above which streams and replays wait for the peer."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -31,9 +33,10 @@ class Handling:
         key: what the first publication to a room will take.
         offset: that of the last publication to a room with history, for the ``ack``.
         joined: the rooms that were joined by it; what they have to say follows behind its answer.
+        ended: it has been answered. What its handler has left running is not part of it any more.
     """
 
-    __slots__ = ("connection", "joined", "key", "offset", "request")
+    __slots__ = ("connection", "ended", "joined", "key", "offset", "request")
 
     def __init__(self, connection: "Connection", request: Request) -> None:
         self.connection = connection
@@ -41,6 +44,7 @@ class Handling:
         self.key = request.key
         self.offset: int | None = None
         self.joined: list[Any] = []
+        self.ended = False
 
 
 handling: ContextVar[Handling | None] = ContextVar("protocol.handling", default=None)
@@ -70,7 +74,7 @@ class Driver(Protocol):
     async def receive(self, types: tuple[type[BaseModel], ...], timeout: float | None) -> BaseModel: ...
 
     def stop(self, code: int, reason: str) -> None:
-        """Close as soon as possible; handlers under way are cancelled."""
+        """Close as soon as possible; handlers under way are cancelled. Called at most once."""
 
     def drain(self, code: int, reason: str) -> None:
         """Close when what is under way is finished."""
@@ -91,6 +95,7 @@ class Connection(HTTPConnection):
         user: who it speaks for; without authentication a user of its own, whose id is the connection's.
         state: for whatever an application wants to keep.
         rooms: the names of the rooms that it is in.
+        closing: nothing can be sent any more.
     """
 
     def __init__(
@@ -115,7 +120,10 @@ class Connection(HTTPConnection):
         self.replays: deque[Replay] = deque()
         self.scheduled = False
         self.closing = False
-        self.opened = datetime.now(UTC)
+        # Where streams and replays wait for the peer; an empty outbox takes whatever comes.
+        self._enough = min(ENOUGH, limit // 2)
+        self._held: Frame | None = None
+        self._slow = False
         self._pipeline = pipeline
         self._hub = hub
         self._writer: Writer | None = None
@@ -137,7 +145,7 @@ class Connection(HTTPConnection):
         return self._user
 
     @property
-    def state(self) -> State:  # type: ignore[override]
+    def state(self) -> State:
         return self._state
 
     @property
@@ -181,18 +189,21 @@ class Connection(HTTPConnection):
     async def receive(self, *types: type[M], timeout: float | None = None) -> M:
         """Take the next message of ``types`` out of the order; others wait. It is acknowledged.
 
-        For ``on_connect`` and for handlers that ask something back. Raises ``TimeoutError`` after ``timeout``
-        seconds.
+        For ``on_connect`` and for handlers that ask something back. Messages over their limit, and those that a
+        transform refuses or drops, are answered and passed over. Raises ``TimeoutError`` after ``timeout``
+        seconds, and ``Disconnect`` where no message can come any more.
         """
         if self._driver is None:
             raise LocalProtocolError(
                 "The connection is not open: receive belongs into on_connect or a handler."
             )
-        message = await self._driver.receive(types, timeout)
-        return message  # type: ignore[return-value]
+        return cast(M, await self._driver.receive(types, timeout))
 
     async def close(self, code: int = codes.NORMAL, reason: str | None = None) -> None:
-        """Close the connection; what was sent before arrives first. A second call does nothing."""
+        """Close the connection; what was sent before arrives first. A second call does nothing.
+
+        Everything under way for it is cancelled where it waits next, the caller's handler too.
+        """
         self.stop(*checked_close(code, reason))
 
     # What the runtime does.
@@ -201,20 +212,22 @@ class Connection(HTTPConnection):
         """From now on write through ``writer``; ``driver`` reads."""
         self._writer = writer
         self._driver = driver
+        for observer in self.observers:
+            observer.attached()
 
     def put(self, frame: Frame) -> Verdict:
         """Queue a frame and have it written at the end of this turn of the loop."""
         if self.closing:
             return DROPPED
+        lost = self.queue.dropped
         verdict = self.queue.put(frame)
-        if verdict is not QUEUED:
-            if verdict is OVERFLOW:
-                self.too_slow()
-                return verdict
-            for observer in self.observers:
-                observer.frames_dropped(frame.type, 1)
+        if verdict is OVERFLOW:
+            self.too_slow()
+            return verdict
         for observer in self.observers:
             observer.frames_sent(frame.type, 1, len(frame))
+            if verdict is DROPPED:
+                observer.frames_dropped(frame.type, self.queue.dropped - lost)
         if not self.scheduled:
             self.scheduled = True
             self._hub.schedule(self)
@@ -222,7 +235,7 @@ class Connection(HTTPConnection):
 
     async def ready(self) -> None:
         """Wait until the peer has taken most of what is queued; for streams, which wait for nothing else."""
-        if self._writer is not None and self.queue.size + self.queue.behind >= REFILL:
+        if self._writer is not None and self._is_full:
             await self._writer.ready()
 
     def reply(self, message: BaseModel, ref: Ref | None = None) -> bool:
@@ -237,6 +250,7 @@ class Connection(HTTPConnection):
     def stop(self, code: int, reason: str) -> None:
         """Close as soon as what is queued is written; handlers under way are cancelled."""
         if self._driver is not None and not self.closing:
+            self.closing = True
             self._driver.stop(code, reason)
 
     def flush(self) -> None:
@@ -255,23 +269,38 @@ class Connection(HTTPConnection):
 
     def refill(self) -> None:
         """Let rooms that still replay what was missed put more into the outbox, at the pace of the peer."""
-        while self.replays and self.queue.size < REFILL:
-            frame = self.replays[0].next()
+        while self.replays and not self._is_full:
+            frame = self._held or self.replays[0].next()
+            self._held = None
             if frame is None:
                 self.replays.popleft()
             elif self.queue.put(frame) is OVERFLOW:
-                self.too_slow()
+                # Too large to go beside others: it waits until they are written.
+                self._held = frame
+                break
+            else:
+                for observer in self.observers:
+                    observer.frames_sent(frame.type, 1, len(frame))
+
+    def withdraw(self, replay: Replay) -> None:
+        """A replay has nothing to send any more: the connection leaves its room."""
+        if replay in self.replays:
+            if self.replays[0] is replay:
+                self._held = None
+            self.replays.remove(replay)
+
+    @property
+    def _is_full(self) -> bool:
+        return self.queue.size + self.queue.behind >= self._enough
 
     def too_slow(self) -> None:
         """Reset the connection of a peer that does not read; it sees 1006, the log and the metrics *slow*."""
-        if not self.closing:
-            self.closing = True
+        if not self._slow and self._writer is not None:
+            self._slow = True
             for observer in self.observers:
                 observer.closed_slow()
-            if self._writer is not None:
-                self._writer.abort()
-            if self._driver is not None:
-                self._driver.stop(codes.SLOW, codes.REASONS[codes.SLOW])
+            self._writer.abort()
+            self.stop(codes.SLOW, codes.REASONS[codes.SLOW])
 
     def drain(self, code: int, reason: str) -> None:
         """The server shuts down."""

@@ -14,6 +14,7 @@ from protocol.types import MAX_INTEGER, Ref
 
 ID = "<id>"
 KEY = "<key>"
+OFFSET = "<offset>"
 """Where the validator leaves the envelope in a message's ``__dict__``; no field can have such a name."""
 
 # One complaint instead of one for each member of the union.
@@ -97,7 +98,7 @@ class Envelope:
     def outbound_fields(self) -> dict[str, core_schema.ModelField]:
         """The envelope as fields of an outbound model's core schema."""
         offset = core_schema.int_schema(ge=0, le=MAX_INTEGER, strict=True)
-        found = (("<ref>", self.ref, _id_schema), ("<offset>", self.offset, offset))
+        found = ((ID, self.ref, _id_schema), (OFFSET, self.offset, offset))
         return {inner: _optional(name, schema) for inner, name, schema in found if name is not None}
 
 

@@ -5,6 +5,7 @@ on its way when the turn of the loop ends. What has to be asked of a broker or a
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from typing import Final
 
@@ -19,6 +20,8 @@ from protocol.pipeline import Pipeline
 from protocol.replay import RoomReplay
 from protocol.rooms import RoomSpec
 from protocol.types import Delivery, Position
+
+logger = logging.getLogger("protocol")
 
 CLOSE_TAG: Final = ""
 """The type of a publication that closes its receivers; no message can have it."""
@@ -77,7 +80,7 @@ class Fanout:
         frame = None if self._pipeline.is_personal(publication.type) else self.frame(publication)
         for connection in self._receivers(publication):
             own = self.frame_for(publication, connection) if frame is None else frame
-            if own is not None:
+            if own is not None and not connection.closing:
                 verdict = connection.put(own)
                 receivers += verdict is not OVERFLOW
                 dropped += verdict is not QUEUED
@@ -103,7 +106,12 @@ class Fanout:
             return None
         if not self._pipeline.is_personal(publication.type):
             return self.frame(publication)
-        personal = self._pipeline.personal(self.message(publication), connection)
+        try:
+            personal = self._pipeline.personal(self.message(publication), connection)
+        except Exception:
+            # A transform of the application: it must not keep the others from their message.
+            logger.exception("A transform for one receiver failed", extra={"connection": connection.id})
+            return None
         offset = None if publication.position is None else publication.position.offset
         return None if personal is None else self._pipeline.frame(personal, offset=offset)
 
@@ -145,13 +153,19 @@ class Fanout:
         room = self.rooms.get(name)
         if room is None:
             return []
+        follows = True
         if publication.position is not None:
+            follows = room.heard is None or publication.position.follows(room.heard)
             room.heard = publication.position
         for connection, replay in list(room.joining.items()):
             if not replay.live(publication):
                 connection.stop(codes.INSUFFICIENT_STATE, codes.REASONS[codes.INSUFFICIENT_STATE])
             elif replay.started:
                 connection.replay(replay)
+        if not follows:
+            # Something of the stream is lost, and who is live cannot know what.
+            for connection in list(room.live):
+                connection.stop(codes.INSUFFICIENT_STATE, codes.REASONS[codes.INSUFFICIENT_STATE])
         return list(room.live)
 
 

@@ -5,9 +5,9 @@ is there, on all nodes), and the node's own tables (:mod:`protocol.fanout`).
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 from pydantic import BaseModel
@@ -22,6 +22,7 @@ from protocol.exceptions import (
     NotFound,
     TooManyRooms,
     Unauthenticated,
+    Unavailable,
     checked_close,
 )
 from protocol.fanout import CLOSE_TAG, Fanout, LocalRoom
@@ -39,7 +40,11 @@ logger = logging.getLogger("protocol")
 ANNOUNCED: Final = 200
 """Members that are listed at most, and above which joins and leaves are not announced."""
 
-Hook = Callable[[User, Room], Awaitable[Sequence[BaseModel]]]
+Said = Awaitable[Sequence[BaseModel]]
+"""What the application has to announce."""
+
+Finish = Callable[[Coroutine[Any, Any, None]], Awaitable[None]]
+"""Runs work to its end, even if the caller is cancelled meanwhile."""
 
 
 class Hooks(Protocol):
@@ -65,6 +70,7 @@ class Hub:
         *,
         broker: Broker,
         presence: Presence,
+        finish: Finish,
         max_rooms: int,
     ) -> None:
         self.fanout = Fanout(pipeline)
@@ -74,6 +80,8 @@ class Hub:
         self._hooks = hooks
         self._broker = broker
         self._presence = presence
+        self._finish = finish
+        self._storable: set[type[BaseModel]] = set()
         self._max_rooms = max_rooms
 
     # Connections.
@@ -124,10 +132,7 @@ class Hub:
         if rooms is None:
             return
         channels = (f"user:{user.id}", *(f"room:{name}" for name in rooms))
-        for message in await self._hooks.status_changed(user, status):
-            shared = self._pipeline.outbound(message)
-            if shared is not None:
-                await self._broker.publish(self._publication(channels, shared, exclude=connection))
+        await self._announce(self._hooks.status_changed(user, status), channels, exclude=connection)
 
     # Membership.
 
@@ -138,40 +143,33 @@ class Hub:
         return spec
 
     async def join(self, connection: Connection, name: str, since: Position | None) -> Membership:
-        if (held := connection.memberships.get(name)) is not None:
-            return await self._again(held)
-        self._find(name)
-        if len(connection.memberships) >= self._max_rooms:
-            raise TooManyRooms(f"A connection can be in {self._max_rooms} rooms: leave one first.")
+        if name not in connection.memberships:
+            self._check_room_for(connection, name)
+        # Asked again of a member too, who may not be allowed in any more.
         spec = await self.authorise(connection, name)
         async with self._visit(name, spec) as room:
             if connection in room:
                 return await self._again(room)
             if connection.id not in self.fanout.connections:
                 raise Disconnect(codes.GOING_AWAY)
-            page = await self._enter(connection, room, since)
-            if not spec.presence:
-                return Membership(name, Members(0, ()), page.position, page.recovered)
-            first = await self._presence.join(name, connection.user.id, connection.id)
-            members = await self._presence.members(name, limit=ANNOUNCED)
-            if first and members.count <= ANNOUNCED:
-                await self._announce(name, connection.user, self._hooks.joined)
-            return Membership(name, members, page.position, page.recovered)
+            # Others may have been joined meanwhile.
+            self._check_room_for(connection, name)
+            try:
+                return await self._enter(connection, room, since)
+            except BaseException:
+                # All or nothing, wherever it has failed or was cancelled.
+                await self._finish(self._withdraw(connection, room))
+                raise
 
     async def leave(self, connection: Connection, name: str) -> None:
         room = connection.memberships.get(name)
         if room is None:
             raise NotAMember("The connection is not in this room.")
-        async with self._visit(name, room.spec):
-            if connection not in room:
-                raise NotAMember("The connection is not in this room.")
-            await self._remove(connection, room)
-            user = connection.user
-            if room.spec.presence and await self._presence.leave(name, user.id, connection.id):
-                await self.announce_left(user, name)
+        await self._finish(self._leave(connection, room))
 
     def release(self, current: Handling) -> None:
         """The answer to a message is queued: what the rooms that it joined have to say may follow."""
+        current.ended = True
         for room in current.joined:
             self._start_replay(current.connection, room)
 
@@ -180,12 +178,18 @@ class Hub:
         await self._presence.connect(connection.user.id, connection.id)
         for room in list(connection.memberships.values()):
             if room.spec.presence and await self._presence.join(room.name, connection.user.id, connection.id):
-                await self._announce(room.name, connection.user, self._hooks.joined)
+                await self._announce_joined(room, connection.user)
 
     async def announce_left(self, user: User, name: str) -> None:
-        """Tell a room that the last connection of ``user`` has left it."""
-        if (await self._presence.members(name, limit=0)).count < ANNOUNCED:
-            await self._announce(name, user, self._hooks.left)
+        """Tell a room that the last connection of ``user`` has left it. Never raises ``Exception``."""
+        try:
+            left = await self._presence.members(name, limit=0)
+        except Unavailable:
+            logger.exception("It is unknown how many are in a room", extra={"room": name})
+        else:
+            if left.count < ANNOUNCED:
+                said = self._hooks.left(user, Room(name, self))
+                await self._announce(said, (f"room:{name}",), exclude_user=user.id)
 
     # Rooms.
 
@@ -199,6 +203,8 @@ class Hub:
             return Delivery()
         if spec.history is not None:
             self._check_storable(shared)
+        if current is not None and current.ended:
+            current = None
         publication = self._publication((f"room:{name}",), shared, exclude=exclude)
         delivery = await self._broker.publish(publication, history=spec.history, key=_key(current, key))
         if current is not None and delivery.position is not None:
@@ -241,11 +247,31 @@ class Hub:
             if not room and not room.visitors:
                 del self.fanout.rooms[name]
 
-    async def _enter(
+    def _check_room_for(self, connection: Connection, name: str) -> None:
+        self._find(name)
+        if len(connection.memberships) >= self._max_rooms:
+            raise TooManyRooms(f"A connection can be in {self._max_rooms} rooms: leave one first.")
+
+    async def _enter(self, connection: Connection, room: LocalRoom, since: Position | None) -> Membership:
+        """Subscribe, hold back what comes, read what was missed, and be seen."""
+        page = await self._subscribe(connection, room, since)
+        members = Members(0, ())
+        if room.spec.presence:
+            first = await self._presence.join(room.name, connection.user.id, connection.id)
+            members = await self._presence.members(room.name, limit=ANNOUNCED)
+            if first and members.count <= ANNOUNCED:
+                await self._announce_joined(room, connection.user)
+        current = handling.get()
+        if current is not None and current.connection is connection and not current.ended:
+            current.joined.append(room)
+        else:
+            # Nothing is to be answered first: somebody else has put the connection into the room.
+            self._start_replay(connection, room)
+        return Membership(room.name, members, page.position, page.recovered)
+
+    async def _subscribe(
         self, connection: Connection, room: LocalRoom, since: Position | None
     ) -> Page[Publication]:
-        """Subscribe, hold back what comes, and read what was missed. All or nothing."""
-
         def caught_up() -> None:
             del room.joining[connection]
             room.live[connection] = None
@@ -254,24 +280,15 @@ class Hub:
             return self.fanout.frame_for(publication, connection)
 
         channel, history = f"room:{room.name}", room.spec.history
-        if not room:
-            await self._broker.subscribe(channel)
+        empty = not room
         replay = RoomReplay(room.heard, history=history is not None, frame=frame, caught_up=caught_up)
         room.joining[connection] = replay
         connection.memberships[room.name] = room
-        try:
-            page = await self._broker.history(channel, history=history, after=since)
-            if not replay.begin(page):
-                raise Disconnect(codes.INSUFFICIENT_STATE)
-        except BaseException:
-            await self._remove(connection, room)
-            raise
-        current = handling.get()
-        if current is not None and current.connection is connection:
-            current.joined.append(room)
-        else:
-            # Nothing is to be answered first: somebody else has put the connection into the room.
-            self._start_replay(connection, room)
+        if empty:
+            await self._broker.subscribe(channel)
+        page = await self._broker.history(channel, history=history, after=since)
+        if not replay.begin(page):
+            raise Disconnect(codes.INSUFFICIENT_STATE)
         return page
 
     def _start_replay(self, connection: Connection, room: LocalRoom) -> None:
@@ -280,13 +297,33 @@ class Hub:
             replay.started = True
             connection.replay(replay)
 
+    async def _leave(self, connection: Connection, room: LocalRoom) -> None:
+        async with self._visit(room.name, room.spec):
+            if connection not in room:
+                raise NotAMember("The connection is not in this room.")
+            await self._remove(connection, room)
+            user = connection.user
+            if room.spec.presence and await self._presence.leave(room.name, user.id, connection.id):
+                await self.announce_left(user, room.name)
+
+    async def _withdraw(self, connection: Connection, room: LocalRoom) -> None:
+        """Undo what there is of a join; the room is visited already."""
+        await self._remove(connection, room)
+        if room.spec.presence:
+            try:
+                await self._presence.leave(room.name, connection.user.id, connection.id)
+            except Unavailable:
+                logger.warning("A failed join could not be taken back", extra={"room": room.name})
+
     async def _remove(self, connection: Connection, room: LocalRoom) -> None:
         room.live.pop(connection, None)
         replay = room.joining.pop(connection, None)
-        if replay is not None and replay in connection.replays:
-            connection.replays.remove(replay)
+        if replay is not None:
+            connection.withdraw(replay)
         connection.memberships.pop(room.name, None)
         if not room:
+            # What is published until somebody subscribes again is not heard.
+            room.heard = None
             await self._broker.unsubscribe(f"room:{room.name}")
 
     async def _again(self, room: LocalRoom) -> Membership:
@@ -297,17 +334,30 @@ class Hub:
             members = await self._presence.members(room.name, limit=ANNOUNCED)
         return Membership(room.name, members, page.position)
 
-    async def _announce(self, name: str, user: User, hook: Hook) -> None:
-        """Ask a hook what to say and say it. What fails here must not undo what is announced."""
+    async def _announce_joined(self, room: LocalRoom, user: User) -> None:
+        said = self._hooks.joined(user, Room(room.name, self))
+        await self._announce(said, (f"room:{room.name}",), exclude_user=user.id)
+
+    async def _announce(
+        self,
+        said: Said,
+        channels: tuple[str, ...],
+        *,
+        exclude: Connection | None = None,
+        exclude_user: str | None = None,
+    ) -> None:
+        """Say what the application's hooks say. What fails here must not undo what is announced."""
+        # What hooks publish is not the publication that the message under way stands for.
         token = handling.set(None)
         try:
-            for message in await hook(user, Room(name, self)):
+            for message in await said:
                 shared = self._pipeline.outbound(message)
                 if shared is not None:
-                    publication = self._publication((f"room:{name}",), shared, exclude_user=user.id)
-                    await self._broker.publish(publication)
+                    await self._broker.publish(
+                        self._publication(channels, shared, exclude=exclude, exclude_user=exclude_user)
+                    )
         except Exception:
-            logger.exception("What was to be announced in a room failed", extra={"room": name})
+            logger.exception("What was to be announced failed", extra={"channels": channels})
         finally:
             handling.reset(token)
 
@@ -332,6 +382,8 @@ class Hub:
     def _check_storable(self, message: BaseModel) -> None:
         """A room with history has an offset for each message, and never a silent hole."""
         model = type(message)
+        if model in self._storable:
+            return
         offset = self._pipeline.envelope.offset
         if any(wire_name(name, field) == offset for name, field in model.model_fields.items()):
             raise LocalProtocolError(
@@ -343,6 +395,7 @@ class Hub:
                 f"{model.__qualname__} may be dropped for a slow consumer; a room with history never has a silent "
                 f"hole. Publish it to a room without history, or declare it without slow=…."
             )
+        self._storable.add(model)
 
 
 def _key(current: Handling | None, key: str | None) -> Key | None:

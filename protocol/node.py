@@ -7,13 +7,12 @@ closed with the application's lifespan; where that does not reach it, with the l
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
-from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
@@ -38,8 +37,8 @@ class Settings:
     """What a protocol's declaration says of its connections."""
 
     broker: str = "memory://"
-    outbox: Outbox = Outbox()
-    tolerance: Tolerance = Tolerance()
+    outbox: Outbox = field(default_factory=Outbox)
+    tolerance: Tolerance = field(default_factory=Tolerance)
     rate_limit: Rate | None = None
     max_frame: int = 65536
     max_rooms: int = 32
@@ -123,6 +122,7 @@ class Node:
             self.hooks,
             broker=self.broker,
             presence=self.presence,
+            finish=self.finish,
             max_rooms=plan.settings.max_rooms,
         )
         self.limits = Limits(plan.pipeline)
@@ -132,9 +132,11 @@ class Node:
         self._budget = Budget(plan.settings.outbox.budget)
         self._ids = 0
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._finished = asyncio.Event()
         self._renewal: asyncio.TimerHandle | None = None
         self._starting: asyncio.Lock = asyncio.Lock()
         self._started = False
+        self._lifetime = self._live()
 
     async def start(self) -> None:
         """Connect to the broker; called again, it does nothing."""
@@ -142,20 +144,28 @@ class Node:
             if not self._started:
                 await self.broker.start(self.hub.fanout.deliver)
                 self._started = True
-                self._renew_later()
+                await anext(self._lifetime)
 
     async def close(self) -> None:
         """Close every connection with 3001, and let go of the broker. Called again, it does nothing."""
-        if self.closed:
-            return
-        self.closed = True
-        if self._renewal is not None:
-            self._renewal.cancel()
-        for connection in list(self.hub.fanout.connections.values()):
-            connection.stop(codes.SHUTDOWN, codes.REASONS[codes.SHUTDOWN])
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-        await self.broker.close()
+        await self._lifetime.aclose()
+
+    async def _live(self) -> AsyncGenerator[None, None]:
+        # A generator, because a loop closes those before it ends, whoever has forgotten the lifespan.
+        self._renew_later()
+        try:
+            yield
+        finally:
+            self.closed = True
+            if self._renewal is not None:
+                self._renewal.cancel()
+            for connection in list(self.hub.fanout.connections.values()):
+                connection.stop(codes.SHUTDOWN, codes.REASONS[codes.SHUTDOWN])
+            # Each connection ends with a task of ours.
+            while self._tasks or self.hub.fanout.connections:
+                self._finished.clear()
+                await self._finished.wait()
+            await self.broker.close()
 
     def open(self, scope: Scope, user: User | None) -> Connection:
         """A connection that has not been accepted yet, for the socket of ``scope``."""
@@ -172,18 +182,23 @@ class Node:
 
     async def finish(self, work: Coroutine[Any, Any, None]) -> None:
         """Run ``work`` to its end, even if the caller is cancelled meanwhile."""
+        await asyncio.shield(self._begin(work))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self.loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        await asyncio.shield(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._finished.set()
 
     def _renew_later(self) -> None:
         self._renewal = self.loop.call_later(LEASE_SECONDS / 3, self._renew)
 
     def _renew(self) -> None:
-        task = self.loop.create_task(self._renewed())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._begin(self._renewed())
         self._renew_later()
 
     async def _renewed(self) -> None:
@@ -205,36 +220,36 @@ NODE: Final = "protocol.node"
 current: ContextVar[Node | None] = ContextVar("protocol.node", default=None)
 """The node of the connection that this context works for."""
 
+build: ContextVar[Callable[..., Node]] = ContextVar("protocol.node.build", default=Node)
+"""What makes the nodes of this context: called with a plan and ``app``. The simulation gives them their parts."""
+
 
 class Nodes:
-    """The nodes of one protocol, by the application that serves it."""
+    """The nodes of one protocol: one for each application that serves it, and each loop that it runs in."""
 
     def __init__(self, plan: Callable[[], Plan]) -> None:
         self._plan = plan
-        self._by_app: MutableMapping[Any, Node] = WeakKeyDictionary()
+        self._nodes: list[Node] = []
 
     async def of(self, scope: Scope) -> Node:
         """The node that serves ``scope``; made, and started, if this is its first use."""
         node: Node | None = scope.get(NODE)
         if node is None:
-            app = scope.get("app", self)
-            node = self._by_app.get(app)
-            if node is None or node.closed or node.loop is not asyncio.get_running_loop():
-                node = self._by_app[app] = Node(self._plan(), app=app)
-                await _close_with_loop(node)
+            app, loop = scope.get("app"), asyncio.get_running_loop()
+            node = next((one for one in self._alive() if one.app is app and one.loop is loop), None)
+            if node is None:
+                node = build.get()(self._plan(), app=app)
+                self._nodes = [*self._alive(), node]
         await node.start()
         return node
 
     async def close(self, app: object) -> None:
-        """Close the node of ``app``, and those that were made without one."""
-        for key in (app, self):
-            node = self._by_app.pop(key, None)
-            if node is not None:
+        """Close the node of ``app`` in this loop; called again, it does nothing."""
+        loop = asyncio.get_running_loop()
+        for node in self._alive():
+            if node.app is app and node.loop is loop:
                 await node.close()
-
-    def running(self) -> Iterator[Node]:
-        """The nodes whose loop runs."""
-        return (node for node in self._by_app.values() if not node.closed and node.loop.is_running())
+        self._nodes = self._alive()
 
     def current(self) -> Node:
         """The node of this context, or else the only one that runs.
@@ -244,7 +259,10 @@ class Nodes:
         node = current.get()
         if node is not None and node.plan is self._plan() and not node.closed:
             return node
-        running = list(self.running())
+        running = self._alive()
+        with suppress(RuntimeError):  # in a thread every loop is another's
+            loop = asyncio.get_running_loop()
+            running = [one for one in running if one.loop is loop]
         if len(running) == 1:
             return running[0]
         title = self._plan().title
@@ -255,28 +273,17 @@ class Nodes:
             )
         raise LocalProtocolError(
             f"{len(running)} applications serve the protocol {title!r} in this process: outside of a connection, "
-            f"say which one by chat.at(app).rooms or chat.at(app).users."
+            f"say which one by at(app).rooms or at(app).users of the protocol."
         )
 
     def at(self, app: object) -> Node:
         """The node of ``app``. Raises ``LocalProtocolError`` where it does not run."""
-        node = self._by_app.get(app)
-        if node is None or node.closed:
+        node = next((one for one in self._alive() if one.app is app), None)
+        if node is None:
             raise LocalProtocolError(
                 f"The application does not serve the protocol {self._plan().title!r} now."
             )
         return node
 
-
-async def _close_with_loop(node: Node) -> None:
-    """A loop closes its asynchronous generators before it ends, whoever forgot the lifespan."""
-
-    async def lifetime() -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            with suppress(Exception):
-                await node.close()
-
-    node.lifetime = lifetime()  # type: ignore[attr-defined]
-    await anext(node.lifetime)  # type: ignore[attr-defined]
+    def _alive(self) -> list[Node]:
+        return [node for node in self._nodes if not node.closed and not node.loop.is_closed()]

@@ -16,7 +16,7 @@ from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema, SchemaValidator, ValidationError, core_schema, from_json
 
-from protocol.envelope import ID, KEY, Envelope
+from protocol.envelope import ID, KEY, OFFSET, Envelope
 from protocol.exceptions import ConfigurationError, InvalidMessage, LocalProtocolError
 from protocol.messages import (
     CLOSE,
@@ -77,7 +77,7 @@ class MessageUnion:
         self._validate: Callable[[str | bytes], BaseModel] = validator.validate_json
 
     def decode(self, body: str | bytes) -> tuple[BaseModel, Request]:
-        """Validate one JSON body; return the message and its envelope.
+        """Validate one JSON body; return the message and its envelope; of an outbound one ``id`` is the ``ref``.
 
         Raises ``MalformedFrame``, ``UnknownType`` or ``InvalidMessage``.
         """
@@ -88,6 +88,9 @@ class MessageUnion:
                 error, body, known=self.known, discriminator=self.discriminator, id=self.envelope.id
             ) from None
         values = message.__dict__
+        if self.direction == "outbound":
+            values.pop(OFFSET, None)
+            message.__pydantic_fields_set__.discard(OFFSET)
         id, key = values.pop(ID, self._no_id), values.pop(KEY, self._no_key)
         if id is _LOST or key is _LOST:
             found = from_json(body)

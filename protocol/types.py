@@ -49,6 +49,10 @@ class Position:
     offset: int
     epoch: str
 
+    def follows(self, other: "Position") -> bool:
+        """Whether this is the place directly behind ``other``."""
+        return self.epoch == other.epoch and self.offset == other.offset + 1
+
 
 class Request(NamedTuple):
     """The envelope of the message under way: ``id`` asks for an answer, ``key`` for one application."""

@@ -6,13 +6,11 @@ what is lost, is decided in :mod:`protocol.outbox`.
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from contextlib import suppress
+from typing import Any, Protocol
 
 from protocol.outbox import OutboxQueue
 from protocol.types import WIRE, Scope, Send, Wire
-
-REFILL: Final = 1 << 16
-"""Bytes below which an outbox takes more of what waits to be replayed."""
 
 
 class Source(Protocol):
@@ -21,7 +19,7 @@ class Source(Protocol):
     queue: OutboxQueue
 
     def refill(self) -> None:
-        """Put more of what waits to be replayed into the queue, up to ``REFILL`` bytes."""
+        """Put more of what waits to be replayed into the queue, as much as is good at once."""
 
     def too_slow(self) -> None:
         """The peer has read nothing for as long as the outbox allows."""
@@ -36,17 +34,30 @@ class Writer(Protocol):
     def flush(self) -> None:
         """Write what is queued, now or as soon as the peer takes it. Never blocks, never raises."""
 
-    async def close(self, code: int, reason: str) -> None:
-        """Write what is queued, then a close frame. Ends early when the connection is lost."""
+    async def close(self, ending: tuple[int, str] | None) -> None:
+        """Write what is queued, then a close frame with this code and reason; nothing is written after it.
+
+        Gives the connection up where the peer takes longer than the outbox allows, and at once where ``ending``
+        is ``None``: the connection is lost. Never raises; afterwards nothing is left that runs.
+        """
 
     def abort(self) -> None:
         """Give the connection up; nothing more is written."""
 
-    async def ready(self) -> None:
-        """Wait until the peer has taken what is queued, or the connection is lost."""
+    async def ready(self) -> bool:
+        """Wait until the peer has taken what is queued; false where the connection is lost."""
 
-    def lost(self) -> None:
-        """The connection is gone; nothing more is written."""
+
+async def _close(writer: Writer, send: Send, ending: tuple[int, str], seconds: float) -> None:
+    code, reason = ending
+    try:
+        async with asyncio.timeout(seconds):
+            if await writer.ready():
+                await send({"type": "websocket.close", "code": code, "reason": reason})
+    except TimeoutError:
+        writer.abort()
+    except Exception:  # noqa: BLE001 a server's way to say that the peer was faster; each has another
+        return
 
 
 class _Waiters:
@@ -112,23 +123,23 @@ class DirectWriter:
     def drain(self, code: int, reason: str) -> None:
         self._source.drain(code, reason)
 
-    async def close(self, code: int, reason: str) -> None:
-        await self.ready()
-        if not self._ended:
-            self.lost()
-            await self._send({"type": "websocket.close", "code": code, "reason": reason})
+    async def close(self, ending: tuple[int, str] | None) -> None:
+        if ending is not None and not self._ended:
+            await _close(self, self._send, ending, self._seconds)
+        self._lose()
 
     def abort(self) -> None:
         if not self._ended:
-            self.lost()
+            self._lose()
             self._wire.abort()
 
-    async def ready(self) -> None:
+    async def ready(self) -> bool:
         self.flush()
         while (self._paused or self._source.queue) and not self._ended:
             await self._waiters.wait()
+        return not self._ended
 
-    def lost(self) -> None:
+    def _lose(self) -> None:
         self._ended = True
         if self._deadline is not None:
             self._deadline.cancel()
@@ -173,27 +184,28 @@ class SendWriter:
         if self._wakeup is not None and not self._wakeup.done():
             self._wakeup.set_result(None)
 
-    async def close(self, code: int, reason: str) -> None:
-        await self.ready()
-        if not self._ended:
-            self.lost()
-            await self._send({"type": "websocket.close", "code": code, "reason": reason})
+    async def close(self, ending: tuple[int, str] | None) -> None:
+        if ending is not None and not self._ended:
+            await _close(self, self._send, ending, self._seconds)
+        self.abort()
+        with suppress(asyncio.CancelledError):
+            await self._task
 
     def abort(self) -> None:
-        self.lost()
+        if not self._ended:
+            self._lose()
+            self._task.cancel()
 
-    async def ready(self) -> None:
+    async def ready(self) -> bool:
         self.flush()
         while (self._source.queue or self._writing) and not self._ended:
             await self._waiters.wait()
+        return not self._ended
 
-    def lost(self) -> None:
-        if not self._ended:
-            self._ended = True
-            self._source.queue.clear()
-            self._waiters.wake()
-            if self._task is not asyncio.current_task():
-                self._task.cancel()
+    def _lose(self) -> None:
+        self._ended = True
+        self._source.queue.clear()
+        self._waiters.wake()
 
     async def _run(self) -> None:
         queue = self._source.queue
@@ -206,9 +218,8 @@ class SendWriter:
                     self._waiters.wake()
                     self._wakeup = self._loop.create_future()
                     await self._wakeup
-        except Exception:
-            # The server's way to say that the peer is gone; the reader hears of it too.
-            self.lost()
+        except Exception:  # noqa: BLE001 a server's way to say that the peer is gone; the reader hears of it too
+            self._lose()
 
     async def _write(self, queue: OutboxQueue) -> None:
         frames = queue.take()

@@ -13,14 +13,15 @@ from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse
 from starlette.routing import compile_path
 
 from protocol import codes
 from protocol.connection import Connection
-from protocol.dispatcher import Dispatcher, failure_of
+from protocol.dispatcher import Dispatcher
 from protocol.envelope import splice
-from protocol.exceptions import LocalProtocolError, Reject, RemoteProtocolError, checked_close
+from protocol.exceptions import LocalProtocolError, RemoteProtocolError, Unavailable, checked_close
+from protocol.failures import close_of, failure_of, status_of
+from protocol.middleware.refusal import Refusal
 from protocol.node import Node, Nodes, Plan, current
 from protocol.types import ASGIApp, Receive, Request, Scope, Send, User
 from protocol.writer import DirectWriter, SendWriter, Writer, direct_wire
@@ -33,15 +34,8 @@ SERVE: Final = "protocol.serve"
 MAX_FORWARDED: Final = 64
 """Messages that wait for an endpoint to receive them; handling stops there until it has taken one."""
 
-_STATUS: Final = {
-    codes.UNAUTHENTICATED: 401,
-    codes.FORBIDDEN: 403,
-    codes.NOT_FOUND: 404,
-    codes.RATE_LIMITED: 429,
-    codes.TOO_MANY_ROOMS: 429,
-    codes.UNAVAILABLE: 503,
-    codes.INTERNAL_ERROR: 503,
-}
+_NO_DISCONNECT: Final = {"type": "websocket.disconnect", "code": codes.NO_STATUS}
+"""What an endpoint receives after we have closed: nothing has come from the peer."""
 
 _warned: set[str] = set()
 
@@ -64,57 +58,91 @@ class ProtocolMiddleware:
 
     def __init__(self, app: ASGIApp, protocol: Served, *, path: str | None = None) -> None:
         self.app = app
-        self._protocol = protocol
-        self._match = None if path is None else compile_path(path)[0].match
+        self.protocol = protocol
+        self.path = path
+        self._match = None
+        if path is not None:
+            regex, _, self._convert = compile_path(path)
+            self._match = regex.match
         protocol.freeze()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self.app(scope, receive, self._closing(scope, send))
-        elif scope["type"] == "websocket" and (self._match is None or self._match(_route_path(scope))):
-            await self._speak(scope, receive, send)
+            await self.app(scope, receive, self._closing(scope.get("app"), send))
+        elif scope["type"] == "websocket" and (ours := self._matched(scope)) is not None:
+            await self._speak(ours, receive, send)
         else:
             await self.app(scope, receive, send)
 
     async def _speak(self, scope: Scope, receive: Receive, send: Send) -> None:
-        node = await self._protocol.nodes.of(scope)
+        try:
+            node = await self.protocol.nodes.of(scope)
+        except Unavailable as error:
+            logger.exception("The protocol cannot be served now")
+            await _refusal(error)(scope, receive, send)
+            return
         token = current.set(node)
         try:
             user = scope.get("user")
             connection = node.open(scope, user if isinstance(user, User) else None)
-            if await _admitted(connection, node, scope, receive, send):
+            refusal = await _refused(connection, node)
+            if refusal is None:
                 await _Socket(connection, node, receive, send).run(self.app)
+            else:
+                await refusal(scope, receive, send)
         finally:
             current.reset(token)
 
-    def _closing(self, scope: Scope, send: Send) -> Send:
+    def _matched(self, scope: Scope) -> Scope | None:
+        """The scope of a socket that is ours, with the parameters of our path."""
+        if self._match is None:
+            return scope
+        found = self._match(_route_path(scope))
+        if found is None:
+            return None
+        parameters = {name: self._convert[name].convert(value) for name, value in found.groupdict().items()}
+        return {**scope, "path_params": {**scope.get("path_params", {}), **parameters}}
+
+    def _closing(self, app: object, send: Send) -> Send:
         async def close_first(event: MutableMapping[str, Any]) -> None:
             if event["type"] == "lifespan.shutdown.complete":
-                await self._protocol.nodes.close(scope.get("app"))
+                await self.protocol.nodes.close(app)
             await send(event)
 
         return close_first
 
 
-async def _admitted(connection: Connection, node: Node, scope: Scope, receive: Receive, send: Send) -> bool:
-    """Where the path names a room, ask for it before accepting; refuse as HTTP does."""
-    name = scope.get("path_params", {}).get("room")
+async def _refused(connection: Connection, node: Node) -> Refusal | None:
+    """Where the path names a room, ask for it before accepting."""
+    name = connection.path_params.get("room")
     if not isinstance(name, str):
-        return True
+        return None
     try:
         await node.hub.authorise(connection, name)
-    except (Reject, RemoteProtocolError, HTTPException) as error:
-        failure = failure_of(error)
-        status = error.status_code if isinstance(error, HTTPException) else _STATUS.get(failure.code, 403)
-        await PlainTextResponse(failure.detail, status)(scope, receive, send)  # type: ignore[arg-type]
-        return False
-    return True
+    except Exception as error:  # noqa: BLE001 whatever an application's room function raises
+        return _refusal(error)
+    return None
+
+
+def _refusal(error: Exception) -> Refusal:
+    failure = failure_of(error)
+    if failure.error_id is not None:
+        logger.error("A handshake failed", exc_info=error, extra={"error_id": failure.error_id})
+    if isinstance(error, HTTPException):
+        return Refusal(
+            status=error.status_code,
+            code=close_of(failure.code),
+            detail=str(error.detail),
+            headers=error.headers or {},
+        )
+    return Refusal(status=status_of(failure.code), code=close_of(failure.code), detail=failure.detail)
 
 
 def _route_path(scope: Scope) -> str:
     """The path below the point at which the application is mounted, as the routes match it."""
     path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
+    root: str = scope.get("root_path", "")
+    return path.removeprefix(root) if path.startswith(f"{root}/") else path
 
 
 class _Socket:
@@ -126,9 +154,10 @@ class _Socket:
         self._pipeline = node.plan.pipeline
         self._receive = receive
         self._send = send
-        self._dispatcher = Dispatcher(connection, node, receive)
+        self._node = node
         self._accepted = False
-        self._ended = False
+        # Once the dispatcher has ended: how, for an endpoint that still receives.
+        self._disconnect: MutableMapping[str, Any] | None = None
         # The dispatcher beside an endpoint; without one it runs in the socket's own task.
         self._beside: asyncio.Task[None] | None = None
         self._forwarded: deque[str | bytes] = deque()
@@ -151,13 +180,14 @@ class _Socket:
         """Accept, and serve in this task until the connection is gone."""
         await self._receive()
         await self._accept({"type": "websocket.accept"})
-        await self._dispatcher.run(self._writer())
+        await Dispatcher(self._connection, self._node, self._receive).run(self._writer())
 
     async def _serve_beside(self) -> None:
+        dispatcher = Dispatcher(self._connection, self._node, self._receive)
         try:
-            await self._dispatcher.run(self._writer(), self._forward)
+            await dispatcher.run(self._writer(), self._forward)
         finally:
-            self._ended = True
+            self._disconnect = dispatcher.disconnect or _NO_DISCONNECT
             self._changed.set()
 
     async def _accept(self, event: MutableMapping[str, Any]) -> None:
@@ -189,8 +219,8 @@ class _Socket:
         if not self._accepted:
             return await self._receive()
         while not self._forwarded:
-            if self._ended:
-                return {"type": "websocket.disconnect", "code": codes.NO_STATUS}
+            if self._disconnect is not None:
+                return self._disconnect
             self._changed.clear()
             await self._changed.wait()
         frame = self._forwarded.popleft()
@@ -202,6 +232,8 @@ class _Socket:
             await self._accept(event)
             self._beside = asyncio.get_running_loop().create_task(self._serve_beside())
         elif event["type"] == "websocket.send":
+            if self._connection.closing:
+                raise OSError("The connection is closed.")  # as the ASGI specification demands
             self._send_message(event.get("text") or event.get("bytes") or b"")
             await self._connection.ready()
         elif event["type"] == "websocket.close" and self._accepted:
@@ -211,18 +243,18 @@ class _Socket:
             await self._send(event)
 
     def _send_message(self, frame: str | bytes) -> None:
-        for body in self._pipeline.bodies(frame):
-            try:
-                message, _ = self._pipeline.registry.outbound.decode(body)
-            except RemoteProtocolError as error:
-                raise LocalProtocolError(
-                    f"The endpoint sends what the protocol does not: {error.detail}"
-                ) from None
-            self._connection.reply(message)
+        try:
+            for body in self._pipeline.bodies(frame):
+                message, answered = self._pipeline.registry.outbound.decode(body)
+                self._connection.reply(message, answered.id)
+        except RemoteProtocolError as error:
+            raise LocalProtocolError(
+                f"The endpoint sends what the protocol does not: {error.detail}"
+            ) from None
 
     async def _forward(self, body: str | bytes, message: BaseModel | None, request: Request) -> None:
         """Hand a message without a handler to the endpoint: as it came, or as a transform has changed it."""
-        while len(self._forwarded) >= MAX_FORWARDED and not self._ended:
+        while len(self._forwarded) >= MAX_FORWARDED:
             self._changed.clear()
             await self._changed.wait()
         self._forwarded.append(body if message is None else self._encoded(message, request))

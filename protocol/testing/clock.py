@@ -58,7 +58,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._waiting.append(future)
         await future
 
-    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+    def run_in_executor(  # type: ignore[override]  # typeshed binds the arguments
+        self, executor: Any, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
         self._executing += 1
         future = super().run_in_executor(executor, func, *args)
         future.add_done_callback(self._executed)

@@ -1,0 +1,104 @@
+"""The task that owns a connection, and how it is interrupted.
+
+What it runs stays in that one task, so that timeouts, cancel scopes and context variables work as if it was
+awaited directly. Nothing is known here of messages and connections.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
+
+
+class StrayCancellationError(Exception):
+    """Something was cancelled that the application's code has awaited, not the task that runs it."""
+
+    def __init__(self, error: asyncio.CancelledError) -> None:
+        super().__init__("A task was awaited that somebody has cancelled.")
+        self.__cause__ = error
+
+
+def is_cancelled() -> bool:
+    """Whether it is the running task that a ``CancelledError`` is meant for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+class Owner:
+    """The running task. ``suspended`` is called whenever what it runs comes to wait for something."""
+
+    def __init__(self, suspended: Callable[[], None]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task: asyncio.Task[Any] = task
+        self._tell = suspended
+        self._running = False
+        self._wanted = False
+        self._interrupts = 0
+
+    async def run(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Await ``work``; false where it was interrupted and has given way.
+
+        Work that goes on after an interruption is awaited to its end. A cancellation by anybody else passes
+        through, also where it comes together with an interruption, and where the work has swallowed it.
+        """
+        before = self._task.cancelling()
+        self._interrupts = 0
+        self._wanted = False
+        self._running = True
+        gave_way = False
+        try:
+            await _Watched(work, self._suspended)
+        except asyncio.CancelledError:
+            if not self._interrupts:
+                raise
+            gave_way = True
+        finally:
+            self._running = False
+            for _ in range(self._interrupts):
+                self._task.uncancel()
+        if self._task.cancelling() > before:
+            raise asyncio.CancelledError
+        return not gave_way
+
+    def interrupt(self) -> None:
+        """Cancel what runs where it waits, or will wait next; where nothing runs, do nothing."""
+        if not self._running:
+            return
+        if asyncio.current_task() is self._task:
+            # Cancelled now, it could come to its end and leave the cancellation to whatever is awaited next.
+            self._wanted = True
+        else:
+            self._cancel()
+
+    def _suspended(self) -> None:
+        self._tell()
+        if self._wanted:
+            self._wanted = False
+            self._cancel()
+
+    def _cancel(self) -> None:
+        self._interrupts += 1
+        self._task.cancel()
+
+
+class _Watched(Generator[Any, Any, None]):
+    """Awaits a coroutine, and tells whenever it suspends."""
+
+    __slots__ = ("_coroutine", "_suspended")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None], suspended: Callable[[], None]) -> None:
+        self._coroutine = coroutine
+        self._suspended = suspended
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self
+
+    def send(self, value: Any) -> Any:
+        waits_for = self._coroutine.send(value)
+        self._suspended()
+        return waits_for
+
+    def throw(self, *error: Any) -> Any:
+        waits_for = self._coroutine.throw(*error)
+        self._suspended()
+        return waits_for

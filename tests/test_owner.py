@@ -1,0 +1,211 @@
+"""A task that is interrupted at every moment, by one party and by several at once."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from protocol.owner import Owner
+
+
+def silent() -> None: ...
+
+
+async def at(turn: int, call: Callable[[], object]) -> None:
+    """Call after ``turn`` turns of the loop."""
+    for _ in range(turn):
+        await asyncio.sleep(0)
+    call()
+
+
+async def test_work_that_never_waits_is_not_told_of() -> None:
+    told: list[None] = []
+
+    async def work() -> None: ...
+
+    assert await Owner(lambda: told.append(None)).run(work())
+    assert told == []
+
+
+async def test_every_wait_is_told_of() -> None:
+    told: list[None] = []
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+        await asyncio.sleep(1)
+
+    assert await Owner(lambda: told.append(None)).run(work())
+    assert len(told) == 2
+
+
+async def test_work_runs_in_the_task_itself() -> None:
+    tasks: list[asyncio.Task[Any] | None] = []
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+        tasks.append(asyncio.current_task())
+
+    await Owner(silent).run(work())
+    assert tasks == [asyncio.current_task()]
+
+
+async def test_what_work_raises_passes() -> None:
+    async def work() -> None:
+        await asyncio.sleep(0)
+        raise LookupError("key")
+
+    with pytest.raises(LookupError, match="key"):
+        await Owner(silent).run(work())
+
+
+@pytest.mark.parametrize("turn", range(1, 6))
+async def test_an_interruption_ends_work_wherever_it_waits(turn: int) -> None:
+    owner = Owner(silent)
+    cleaned = False
+
+    async def work() -> None:
+        nonlocal cleaned
+        try:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            await asyncio.sleep(3600)
+        finally:
+            cleaned = True
+
+    task = asyncio.create_task(at(turn, owner.interrupt))
+    assert not await owner.run(work())
+    assert cleaned
+    await task
+    await asyncio.sleep(0)  # nothing of the cancellation is left
+
+
+async def test_work_that_goes_on_after_an_interruption_is_awaited() -> None:
+    owner = Owner(silent)
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            await asyncio.sleep(1)
+
+    task = asyncio.create_task(at(1, owner.interrupt))
+    assert await owner.run(work())
+    await task
+
+
+async def test_work_that_goes_on_can_be_interrupted_again() -> None:
+    owner = Owner(silent)
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            await asyncio.sleep(3600)
+
+    tasks = [asyncio.create_task(at(turn, owner.interrupt)) for turn in (1, 5)]
+    assert not await owner.run(work())
+    await asyncio.gather(*tasks)
+
+
+async def test_work_that_interrupts_itself_ends_where_it_waits_next() -> None:
+    owner = Owner(silent)
+    reached: list[str] = []
+
+    async def work() -> None:
+        owner.interrupt()
+        reached.append("here")
+        await asyncio.sleep(0)
+        reached.append("not here")
+
+    assert not await owner.run(work())
+    assert reached == ["here"]
+
+
+async def test_work_that_interrupts_itself_and_waits_no_more_ends_by_itself() -> None:
+    owner = Owner(silent)
+
+    async def work() -> None:
+        owner.interrupt()
+
+    assert await owner.run(work())
+    await asyncio.sleep(0)
+
+
+async def test_between_two_works_nothing_is_interrupted() -> None:
+    owner = Owner(silent)
+    task = asyncio.create_task(at(0, owner.interrupt))
+    await task
+    await asyncio.sleep(0)
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+
+    assert await owner.run(work())
+
+
+async def test_a_timeout_inside_of_work_stays_a_timeout() -> None:
+    owner = Owner(silent)
+
+    async def work() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await asyncio.sleep(3600)
+        await asyncio.sleep(1)
+
+    assert await owner.run(work())
+
+
+async def test_an_interruption_is_no_timeout_even_at_its_very_moment() -> None:
+    owner = Owner(silent)
+    caught: list[str] = []
+
+    async def work() -> None:
+        try:
+            async with asyncio.timeout(1):
+                await asyncio.sleep(3600)
+        except TimeoutError:
+            caught.append("timeout")
+
+    asyncio.get_running_loop().call_later(1, owner.interrupt)
+    assert not await owner.run(work())
+    assert caught == []
+
+
+async def outer(work: Callable[[Owner], Coroutine[Any, Any, None]], ready: asyncio.Future[Owner]) -> bool:
+    owner = Owner(silent)
+    ready.set_result(owner)
+    return await owner.run(work(owner))
+
+
+@pytest.mark.parametrize("both", [False, True])
+async def test_a_cancellation_by_others_passes_through(both: bool) -> None:
+    async def work(owner: Owner) -> None:
+        await asyncio.sleep(3600)
+
+    ready: asyncio.Future[Owner] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(outer(work, ready))
+    owner = await ready
+    await asyncio.sleep(0)
+    if both:
+        owner.interrupt()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+
+
+async def test_a_cancellation_by_others_that_work_swallows_ends_the_task_all_the_same() -> None:
+    async def work(owner: Owner) -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+
+    ready: asyncio.Future[Owner] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(outer(work, ready))
+    await ready
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
