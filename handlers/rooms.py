@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime
 
-from protocol import Connection, History, Membership, MessageRouter, NotFound, Position, Rate, Room, User
 from pydantic import TypeAdapter, ValidationError
+
+from protocol import Connection, History, Membership, MessageRouter, NotFound, Position, Rate, Room, User
 from schemas.names import Member, RoomName
 from schemas.rooms import Join, Joined, Leave, MemberJoined, MemberLeft, Said, Say
 
@@ -54,7 +55,10 @@ def rooms_router(*, messages: Rate, memberships: Rate) -> MessageRouter:
 
 def joined(membership: Membership) -> Joined:
     """What a client hears of its membership."""
-    members = [Member(user=member.user, status=member.status) for member in membership.members.users]
+    members = [
+        Member.model_validate({"user": member.user, "status": member.status})
+        for member in membership.members.users
+    ]
     return Joined(
         room=membership.room,
         members=members,
