@@ -1,6 +1,7 @@
-"""Testing a protocol: a client without sockets, and time that passes only when nothing else is left to do."""
+"""Testing a protocol: a client without sockets, virtual time, and a simulation of several nodes and their faults."""
 
 from protocol.testing.client import Client, Refused
 from protocol.testing.clock import Stuck, VirtualLoop, run, settle
+from protocol.testing.simulation import Simulation, simulate
 
-__all__ = ["Client", "Refused", "Stuck", "VirtualLoop", "run", "settle"]
+__all__ = ["Client", "Refused", "Simulation", "Stuck", "VirtualLoop", "run", "settle", "simulate"]

@@ -1,0 +1,209 @@
+"""What lies between simulated nodes: the way to a broker and a presence store that all of them share.
+
+Each question to them takes time on the way there and on the way back, and so does each publication to a node. The
+order that :class:`protocol.brokers.Broker` promises is kept, and no other.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Iterable
+from contextvars import Context
+from random import Random
+from typing import Final, ParamSpec, TypeVar
+
+from protocol.brokers import Key, MemoryBroker, MemoryBus, Publication
+from protocol.exceptions import Unavailable
+from protocol.history import History, Page
+from protocol.presence import Members, MemoryPresence, Renewal
+from protocol.testing.scheduler import PROCESS
+from protocol.types import Delivery, Position
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+TIMEOUT: Final = 1.0
+"""Seconds after which a node gives up a question that is not answered."""
+
+_INSTANT: Final = 0.4
+"""How often a way takes no time at all, and nothing else runs meanwhile."""
+
+_TICK: Final = 1e-6
+
+
+class Link:
+    """One node's way to the broker and the presence store.
+
+    ``latency``: seconds that a way takes at most. ``context``: the node's, in which publications arrive.
+
+    Attributes:
+        delay: seconds that a publication is on its way to the node at most.
+        until: when everything that is under way now will have arrived.
+    """
+
+    def __init__(self, random: Random, latency: float, context: Context) -> None:
+        self.delay = latency
+        self.until = 0.0
+        self._random = random
+        self._latency = latency
+        self._context = context
+        self._loop = asyncio.get_running_loop()
+        # When the last publication of each channel arrives.
+        self._arrivals: dict[str, float] = {}
+        self._cut = False
+        self._held: list[Callable[[], None]] = []
+
+    async def ask(self, question: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Ask, and wait for the answer. ``Unavailable`` where none comes; what was asked for may be done then."""
+        await self.way()
+        if not self._cut:
+            answer = await question(*args, **kwargs)
+            await self.way()
+            if not self._cut:
+                return answer
+        await asyncio.sleep(TIMEOUT)
+        raise Unavailable("There was no answer.")
+
+    async def way(self) -> None:
+        """Wait as long as one way takes."""
+        if seconds := self._seconds(self._latency):
+            self.until = max(self.until, self._loop.time() + seconds)
+            await asyncio.sleep(seconds)
+
+    def carry(self, broker: "RemoteBroker", publication: Publication) -> Delivery | None:
+        """Bring a publication to the node; sometimes at once, where the node is its publisher."""
+        now = self._loop.time()
+        seconds = self._seconds(self.delay)
+        earliest = max(self._arrivals.get(channel, 0.0) for channel in publication.channels) + _TICK
+        here = PROCESS.get() is self._context.get(PROCESS)
+        if here and not seconds and not self._held and earliest < now:
+            return broker.receive(publication)
+        due = max(now + seconds, earliest)
+        self._arrivals.update(dict.fromkeys(publication.channels, due))
+        self.until = max(self.until, due)
+        subscriptions = broker.subscriptions(publication.channels)
+        self._loop.call_at(due, self._arrive, broker, publication, subscriptions, context=self._context)
+        return None
+
+    def cut(self) -> None:
+        """Nothing passes any more, in either direction."""
+        self._cut = True
+
+    def mend(self) -> None:
+        """It passes again; what has waited on its way to the node comes first."""
+        self._cut = False
+        held, self._held = self._held, []
+        for arrive in held:
+            self._loop.call_soon(arrive, context=self._context)
+
+    def _arrive(self, broker: "RemoteBroker", publication: Publication, subscriptions: set[int]) -> None:
+        if self._cut:
+            self._held.append(lambda: self._arrive(broker, publication, subscriptions))
+        # What was applied before the node let go of a channel does not come when it takes the channel up again.
+        elif subscriptions & broker.subscriptions(publication.channels):
+            broker.receive(publication)
+
+    def _seconds(self, most: float) -> float:
+        return 0.0 if self._random.random() < _INSTANT else self._random.random() * most
+
+
+class RemoteBroker(MemoryBroker):
+    """A node's access to the bus, behind its link."""
+
+    def __init__(self, bus: MemoryBus, link: Link) -> None:
+        super().__init__(bus)
+        self.link = link
+        self._serials: dict[str, int] = {}
+        self._serial = itertools.count()
+
+    def subscriptions(self, channels: Iterable[str]) -> set[int]:
+        """The numbers of the subscriptions to ``channels``; each one has its own."""
+        return {self._serials[channel] for channel in channels if channel in self._serials}
+
+    def drop(self) -> None:
+        """The bus forgets the node, which hears nothing of it."""
+        for channel in self._serials:
+            self._bus.unsubscribe(channel, self)
+        self._serials.clear()
+
+    async def close(self) -> None:
+        self.drop()
+        await super().close()
+
+    async def subscribe(self, channel: str) -> None:
+        await self.link.ask(self._subscribe, channel)
+
+    async def _subscribe(self, channel: str) -> None:
+        await super().subscribe(channel)
+        self._serials.setdefault(channel, next(self._serial))
+
+    async def unsubscribe(self, channel: str) -> None:
+        await self.link.way()
+        self._serials.pop(channel, None)
+        await super().unsubscribe(channel)
+
+    async def publish(
+        self, publication: Publication, *, history: History | None = None, key: Key | None = None
+    ) -> Delivery:
+        return await self.link.ask(super().publish, publication, history=history, key=key)
+
+    async def repeated(self, channel: str, key: Key) -> Delivery | None:
+        return await self.link.ask(super().repeated, channel, key)
+
+    async def history(
+        self,
+        channel: str,
+        *,
+        history: History | None,
+        after: Position | None = None,
+        limit: int | None = None,
+    ) -> Page[Publication]:
+        return await self.link.ask(super().history, channel, history=history, after=after, limit=limit)
+
+
+class RemotePresence:
+    """A node's access to the presence store, behind its link."""
+
+    def __init__(self, store: MemoryPresence, link: Link) -> None:
+        self._store = store
+        self._ask = link.ask
+
+    async def connect(self, user: str, connection: str) -> None:
+        await self._ask(self._store.connect, user, connection)
+
+    async def disconnect(self, user: str, connection: str) -> tuple[str, ...]:
+        return await self._ask(self._store.disconnect, user, connection)
+
+    async def join(self, room: str, user: str, connection: str) -> bool:
+        return await self._ask(self._store.join, room, user, connection)
+
+    async def leave(self, room: str, user: str, connection: str) -> bool:
+        return await self._ask(self._store.leave, room, user, connection)
+
+    async def members(self, room: str, *, limit: int = 200) -> Members:
+        return await self._ask(self._store.members, room, limit=limit)
+
+    async def set_status(self, user: str, status: str) -> tuple[str, ...] | None:
+        return await self._ask(self._store.set_status, user, status)
+
+    async def renew(self, connections: Iterable[str]) -> Renewal:
+        return await self._ask(self._store.renew, connections)
+
+
+def _carry(broker: MemoryBroker, publication: Publication) -> Delivery | None:
+    assert isinstance(broker, RemoteBroker)
+    return broker.link.carry(broker, publication)
+
+
+class Cluster:
+    """What the nodes of each protocol share, by its title: the bus and the presence store."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._shared: dict[str, tuple[MemoryBus, MemoryPresence]] = {}
+
+    def of(self, title: str) -> tuple[MemoryBus, MemoryPresence]:
+        """The bus and the presence store of the protocol ``title``."""
+        if title not in self._shared:
+            bus = MemoryBus(monotonic=self._monotonic, epoch=f"e{len(self._shared) + 1}", carry=_carry)
+            self._shared[title] = bus, MemoryPresence(monotonic=self._monotonic)
+        return self._shared[title]

@@ -1,0 +1,56 @@
+"""A room with history: publishing races with coming, going and coming back, in many orders of events."""
+
+import asyncio
+
+import pytest
+
+from protocol.testing import Simulation, simulate
+from tests.simulation.chat import Resuming, Said, create_app
+
+LONG = pytest.mark.long
+
+
+async def publishing_races_recovery(simulation: Simulation) -> None:
+    """Two write on two nodes while two others come back again and again, wherever they please."""
+    said, random = Said(), simulation.random
+
+    async def write(user: str, node: int) -> Resuming:
+        writer = Resuming(simulation, user, said)
+        assert await writer.come(node)
+        for number in range(6):
+            await writer.say(f"{user}-{number}")
+            await simulation.sleep(random.random() * 0.01)
+        await simulation.settle()
+        writer.read()
+        return writer
+
+    async def return_often(user: str) -> Resuming:
+        reader = Resuming(simulation, user, said)
+        for _ in range(3):
+            assert await reader.come(random.randrange(2))
+            await simulation.sleep(random.random() * 0.02)
+            reader.read()
+            reader.go()
+            await simulation.sleep(random.random() * 0.01)
+        assert await reader.come(random.randrange(2))
+        await simulation.settle()
+        reader.read()
+        return reader
+
+    people = await asyncio.gather(
+        write("alice", 0), write("bob", 1), return_often("carol"), return_often("dave")
+    )
+    await simulation.settle()
+    for person in people:
+        person.read()
+        assert person.position is not None
+        assert person.position.offset == 12
+    for writer in people[:2]:
+        assert [said[writer.acknowledged[f"{writer.user}-{number}"]] for number in range(6)] == [
+            (writer.user, f"{writer.user}-{number}") for number in range(6)
+        ]
+
+
+@pytest.mark.parametrize("seeds", [300, pytest.param(10_000, marks=LONG)])
+def test_each_offset_arrives_once_and_in_order_however_publishing_races_recovery(seeds: int) -> None:
+    simulate(publishing_races_recovery, create_app, nodes=2, seeds=range(seeds))
