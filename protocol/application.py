@@ -42,7 +42,7 @@ class MessageProtocol(MessageRouter):
     ``HTTPException``. ``rate_limit`` holds for each connection, all its messages together. ``subprotocols`` are
     offered to the client in this order. ``max_frame``: bytes of an inbound frame; over it the connection is
     closed with 1009. ``max_rooms``: rooms that a connection may be in. ``max_pending``: messages of one
-    connection that are handled beside others.
+    connection that are handled beside others. ``asyncapi_url``: where the document is served; ``None``: nowhere.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class MessageProtocol(MessageRouter):
         max_pending: int = 16,
         outbox: Outbox | None = None,
         tolerance: Tolerance | None = None,
+        asyncapi_url: str | None = "/asyncapi.json",
     ) -> None:
         super().__init__()
         for name, value in (("max_frame", max_frame), ("max_rooms", max_rooms), ("max_pending", max_pending)):
@@ -77,6 +78,7 @@ class MessageProtocol(MessageRouter):
         self.envelope = Envelope() if envelope is None else envelope
         self.codec = codec
         self.user = user
+        self.asyncapi_url = asyncapi_url
         self.settings = Settings(
             broker=broker,
             outbox=Outbox() if outbox is None else outbox,
@@ -92,7 +94,7 @@ class MessageProtocol(MessageRouter):
 
     @cached_property
     def router(self) -> APIRouter:
-        """The sockets, to be included in an application."""
+        """The sockets and the document, to be included in an application."""
         return router_of(self)
 
     @property

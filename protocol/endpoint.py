@@ -1,4 +1,4 @@
-"""The router of a protocol: its sockets, as FastAPI serves them.
+"""The router of a protocol: its sockets and its document, as FastAPI serves them.
 
 Each path is an endpoint that only accepts, inside of ``ProtocolMiddleware``. Who connects is found out before
 that by FastAPI's own dependencies.
@@ -8,18 +8,18 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Protocol
+from weakref import WeakKeyDictionary
 
-from fastapi import APIRouter, Depends, WebSocket
+from fastapi import APIRouter, Depends, Request, Response, WebSocket
+from fastapi.responses import JSONResponse
 
+from protocol.asyncapi import Described, at, document
 from protocol.middleware.protocol import SERVE, ProtocolMiddleware, Served
 from protocol.types import Receive, Scope, Send, User
 
 
-class Routed(Served, Protocol):
+class Routed(Served, Described, Protocol):
     """The protocol, as its router sees it."""
-
-    @property
-    def title(self) -> str: ...
 
     @property
     def paths(self) -> Sequence[str]: ...
@@ -27,6 +27,10 @@ class Routed(Served, Protocol):
     @property
     def user(self) -> Callable[..., Any] | None:
         """The dependency that says who connects."""
+
+    @property
+    def asyncapi_url(self) -> str | None:
+        """Where the document is served."""
 
 
 async def _accept(scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,6 +52,8 @@ def router_of(protocol: Routed) -> APIRouter:
     def nobody() -> None:
         return None
 
+    # Found there by the walk of the document.
+    socket.protocol = protocol  # type: ignore[attr-defined]
     # FastAPI reads the signature, and the dependency is known at this point only.
     dependency = nobody if protocol.user is None else protocol.user
     socket.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -70,4 +76,20 @@ def router_of(protocol: Routed) -> APIRouter:
     router = APIRouter(lifespan=lifespan)
     for path in protocol.paths:
         router.add_api_websocket_route(path, socket, name=protocol.title)
+    if protocol.asyncapi_url is not None:
+        router.add_api_route(protocol.asyncapi_url, _document_of(protocol), include_in_schema=False)
     return router
+
+
+def _document_of(protocol: Routed) -> Callable[[Request], Response]:
+    made: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
+
+    def asyncapi(request: Request) -> Response:
+        """The AsyncAPI document, for the address at which it is asked for."""
+        app, url = request.app, request.url
+        if app not in made:
+            made[app] = document(app, protocol)
+        scheme = "wss" if url.scheme == "https" else "ws"
+        return JSONResponse(at(made[app], f"{scheme}://{url.netloc}{request.scope.get('root_path', '')}"))
+
+    return asyncapi

@@ -1,0 +1,103 @@
+"""JSON Schema 2020-12, as pydantic writes it, in the words of Draft 07, as AsyncAPI wants it.
+
+What Draft 07 cannot say is left out, so that a lowered schema never refuses what the schema admits.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+JsonSchema = dict[str, Any]
+Place = Callable[[str], str]
+
+DEFINITIONS: Final = "#/$defs/"
+
+_MAPS: Final = frozenset({"properties", "patternProperties"})
+_LISTS: Final = frozenset({"allOf", "anyOf", "oneOf"})
+_SINGLE: Final = frozenset({"additionalProperties", "contains", "else", "if", "not", "propertyNames", "then"})
+_UNKNOWN: Final = frozenset(
+    {
+        "$anchor", "$defs", "$dynamicAnchor", "$dynamicRef", "$id", "$schema", "$vocabulary", "contentSchema",
+        "discriminator", "maxContains", "minContains", "unevaluatedItems", "unevaluatedProperties",
+    }
+)  # fmt: skip
+# Inline flags, atomic groups and possessive quantifiers are no ECMA 262, which Draft 07 refers to (section 4.3).
+_FOREIGN: Final = re.compile(r"\(\?[a-zA-Z-]+[:)]|\(\?>|[*+?}]\+")
+
+
+def lower_definitions(schema: JsonSchema, place: Place) -> dict[str, JsonSchema]:
+    """What ``schema`` has under ``$defs``, in Draft 07, by name. ``place`` makes the reference to a name.
+
+    The members of a union that is told apart by a tag require the tag. Pydantic does too, and does not say so
+    where the tag has a default.
+    """
+    definitions = {name: lower_node(found, place) for name, found in schema.get("$defs", {}).items()}
+    for node in _nodes(schema):
+        match node.get("discriminator"):
+            case {"propertyName": tag, "mapping": mapping}:
+                for reference in mapping.values():
+                    _require(definitions[reference.removeprefix(DEFINITIONS)], tag)
+    return definitions
+
+
+def lower_node(node: Any, place: Place) -> Any:
+    """One schema in Draft 07, without its definitions."""
+    if not isinstance(node, dict):
+        return node
+    found: JsonSchema = {}
+    for keyword, value in node.items():
+        if keyword in _MAPS:
+            found[keyword] = {name: lower_node(inner, place) for name, inner in value.items()}
+        elif keyword in _LISTS:
+            found[keyword] = [lower_node(inner, place) for inner in value]
+        elif keyword in _SINGLE:
+            found[keyword] = lower_node(value, place)
+        elif keyword == "$ref":
+            found[keyword] = place(value.removeprefix(DEFINITIONS))
+        elif keyword == "prefixItems":
+            found["items"] = [lower_node(inner, place) for inner in value]
+        elif keyword == "items":
+            found["additionalItems" if "prefixItems" in node else "items"] = lower_node(value, place)
+        elif keyword == "dependentRequired":
+            found.setdefault("dependencies", {}).update(value)
+        elif keyword == "dependentSchemas":
+            lowered = {name: lower_node(inner, place) for name, inner in value.items()}
+            found.setdefault("dependencies", {}).update(lowered)
+        elif keyword == "pattern":
+            found.update(_pattern(value))
+        elif keyword not in _UNKNOWN:
+            found[keyword] = value
+    tag = node.get("discriminator", {}).get("propertyName")
+    for inner in found.get("oneOf", ()):
+        if tag in inner.get("properties", ()):
+            _require(inner, tag)
+    if "$ref" in found and len(found) > 1:
+        # Draft 07 ignores what stands beside a reference.
+        found = {"allOf": [{"$ref": found.pop("$ref")}, *found.pop("allOf", ())], **found}
+    return found
+
+
+def _require(schema: JsonSchema, name: str) -> None:
+    if name not in schema.get("required", ()):
+        schema["required"] = [name, *schema.get("required", ())]
+
+
+def _pattern(pattern: str) -> JsonSchema:
+    """A pattern in the syntax of ECMA 262; what that cannot say is for people."""
+    translated = pattern.replace("(?P<", "(?<").replace(r"\A", "^").replace(r"\Z", "$")
+    translated = translated.replace(r"\z", "$")
+    return {"x-pattern": pattern} if _FOREIGN.search(translated) else {"pattern": translated}
+
+
+def _nodes(node: Any) -> Iterator[JsonSchema]:
+    """Every schema in a schema; a default or an example is none."""
+    if isinstance(node, list):
+        for inner in node:
+            yield from _nodes(inner)
+    elif isinstance(node, dict):
+        yield node
+        for keyword, value in node.items():
+            if keyword in _MAPS | {"$defs", "dependentSchemas"}:
+                yield from _nodes(list(value.values()))
+            elif keyword in _LISTS | _SINGLE | {"items", "prefixItems"}:
+                yield from _nodes(value)

@@ -1,0 +1,108 @@
+"""The sockets of a served application, found by walking its routes and its middleware.
+
+Where a protocol is served, behind what, and what its handshake takes. What a document makes of that is
+:mod:`protocol.asyncapi.builder`'s business.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import routing
+from fastapi.dependencies.models import Dependant
+from starlette.middleware import Middleware
+from starlette.routing import Mount, WebSocketRoute, compile_path
+
+from protocol.routing import MessageRouter
+
+SPEAKS: Final = "protocol"
+"""The attribute of an endpoint, and the option of a middleware, that names the protocol it speaks."""
+
+# Before FastAPI included routers lazily, an application's routes were all there.
+_contexts: Callable[[Any], Iterable[Any]] = getattr(routing, "iter_route_contexts", iter)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A middleware around a socket, and its options."""
+
+    cls: type
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """One path at which a protocol is served.
+
+    ``path``: from the root of the application, parameters in braces. ``converters``: their types, where the
+    path names one. ``layers``: the middleware around it, outermost first. ``dependant``: what FastAPI solves
+    before it, where it is an endpoint of FastAPI's.
+    """
+
+    protocol: MessageRouter
+    path: str
+    converters: Mapping[str, str]
+    layers: tuple[Layer, ...]
+    dependant: Dependant | None
+
+
+def sockets(app: Any) -> Iterator[Socket]:
+    """Every socket of ``app`` that speaks a protocol, those of mounted applications too."""
+    yield from _sockets(app, "", ())
+
+
+def _sockets(app: Any, mount: str, layers: tuple[Layer, ...]) -> Iterator[Socket]:
+    if hasattr(app, "routes"):
+        yield from _routed(app.routes, mount, (*layers, *_layers(getattr(app, "user_middleware", ()))))
+        return
+    if not hasattr(app, "app"):
+        return
+    layer = Layer(type(app), vars(app))
+    path = layer.options.get("path")
+    if (
+        isinstance(spoken := layer.options.get(SPEAKS), MessageRouter)
+        and not hasattr(app.app, "routes")
+        and path
+    ):
+        yield _socket(spoken, mount + path, layers, None)
+    yield from _sockets(app.app, mount, (*layers, layer))
+
+
+def _routed(routes: Any, mount: str, layers: tuple[Layer, ...]) -> Iterator[Socket]:
+    for route in _contexts(routes):
+        original = getattr(route, "original_route", route)
+        if isinstance(original, Mount):
+            yield from _sockets(original.app, mount + (route.path or ""), layers)
+        elif isinstance(original, WebSocketRoute):
+            own = getattr(route.endpoint, SPEAKS, None)
+            spoken = own if isinstance(own, MessageRouter) else _spoken(layers, mount, route.path)
+            if spoken is not None:
+                yield _socket(spoken, mount + route.path, layers, getattr(route, "dependant", None))
+
+
+def _spoken(layers: tuple[Layer, ...], mount: str, path: str) -> MessageRouter | None:
+    """The protocol that a middleware speaks over an endpoint at ``path``."""
+    for layer in reversed(layers):
+        protocol, over = layer.options.get(SPEAKS), layer.options.get("path")
+        if isinstance(protocol, MessageRouter) and (over is None or over in {path, mount + path}):
+            return protocol
+    return None
+
+
+def _socket(
+    protocol: MessageRouter, path: str, layers: tuple[Layer, ...], dependant: Dependant | None
+) -> Socket:
+    _, address, found = compile_path(path)
+    converters = {
+        name: type(converter).__name__.removesuffix("Convertor").lower() for name, converter in found.items()
+    }
+    return Socket(protocol, address, converters, layers, dependant)
+
+
+def _layers(middleware: Iterable[Middleware]) -> Iterator[Layer]:
+    for cls, args, kwargs in middleware:
+        if isinstance(cls, type):
+            bound = inspect.signature(cls).bind(None, *args, **kwargs)
+            bound.apply_defaults()
+            yield Layer(cls, bound.arguments)
