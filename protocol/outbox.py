@@ -171,6 +171,7 @@ class OutboxQueue:
         while self._exceeds(length):
             verdict = DROPPED
             if not queued:
+                del self._droppable[key]
                 self.dropped += 1
                 return verdict
             self._drop(queued)

@@ -1,0 +1,155 @@
+import re
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from protocol import ConfigurationError, Delivery, History, Room, Rooms
+from protocol.rooms import PARAMETER, RoomPattern, RoomSpec, RoomTable
+
+
+@pytest.mark.parametrize(
+    "pattern, name, parameters",
+    [
+        ("lobby", "lobby", {}),
+        ("lobby", "Lobby", None),
+        ("{name}", "x-1_Y", {"name": "x-1_Y"}),
+        ("{name}", "", None),
+        ("{name}", "a b", None),
+        ("{name}", "ä", None),
+        ("{name}", "a\n", None),
+        ("{name}", "x" * 64, {"name": "x" * 64}),
+        ("{name}", "x" * 65, None),
+        ("team-{team}", "team-", None),
+        ("team-{team}", "team-red", {"team": "red"}),
+        ("a.{one}/{two}", "a.x/y", {"one": "x", "two": "y"}),
+        ("a.{one}", "abx", None),
+    ],
+)  # fmt: skip
+def test_a_name_is_matched_as_a_whole(pattern: str, name: str, parameters: dict[str, str] | None) -> None:
+    assert RoomPattern(pattern).match(name) == parameters
+
+
+@pytest.mark.parametrize(
+    "pattern, text",
+    [
+        ("", "A room needs a name: '{name}' stands for any."),
+        ("{", "The room '{' cannot be read: a parameter is {name}, and two of them need text between."),
+        ("a}", "The room 'a}' cannot be read: a parameter is {name}, and two of them need text between."),
+        ("{}", "The room '{}' cannot be read: a parameter is {name}, and two of them need text between."),
+        ("{a}{b}", "The room '{a}{b}' cannot be read: a parameter is {name}, and two of them need text between."),
+        ("{a}-{a}", "The room '{a}-{a}' has two parameters 'a'."),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_a_pattern_is_refused(pattern: str, text: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        RoomPattern(pattern)
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    "one, two, overlap",
+    [
+        ("a", "a", True),
+        ("a", "b", False),
+        ("{x}", "lobby", True),
+        ("{x}", "no lobby", False),
+        ("team-{x}", "{y}", True),
+        ("team-{x}", "user-{y}", False),
+        ("{x}-a", "b-{y}", True),
+        ("{x}:a", "b-{y}", False),
+        ("{x}/{y}", "{z}", False),
+        ("a{x}", "a", False),
+    ],
+)  # fmt: skip
+def test_patterns_overlap_where_one_name_could_be_either(one: str, two: str, overlap: bool) -> None:
+    assert RoomPattern(one).overlaps(RoomPattern(two)) is overlap
+    assert RoomPattern(two).overlaps(RoomPattern(one)) is overlap
+
+
+parts = st.lists(st.sampled_from(["a", "b", "-", "/", "{}"]), min_size=1, max_size=5)
+
+
+def pattern_of(parts: list[str]) -> str:
+    assume("{}{}" not in "".join(parts))
+    return "".join(f"{{p{index}}}" if part == "{}" else part for index, part in enumerate(parts))
+
+
+@given(parts, parts, st.data())
+def test_overlap_agrees_with_names(one: list[str], two: list[str], data: st.DataObject) -> None:
+    first, second = RoomPattern(pattern_of(one)), RoomPattern(pattern_of(two))
+    name = data.draw(
+        st.from_regex(re.compile(re.sub(r"\{p\d\}", "[ab-]{1,4}", first.pattern)), fullmatch=True)
+    )
+    assert first.match(name) is not None
+    if second.match(name) is not None:
+        assert first.overlaps(second)
+        assert second.overlaps(first)
+
+
+@given(parts, parts)
+def test_who_overlaps_has_a_name_in_common(one: list[str], two: list[str]) -> None:
+    first, second = RoomPattern(pattern_of(one)), RoomPattern(pattern_of(two))
+    assert first.overlaps(second) == any(second.match(name) is not None for name in names(one, len(two)))
+
+
+def names(parts: list[str], longest: int) -> list[str]:
+    """Enough names of a pattern to meet another one of ``longest`` parts, if any do."""
+    found = [""]
+    for part in parts:
+        choices = [part]
+        if part == "{}":
+            choices, last = [], [""]
+            for _ in range(longest):
+                last = [name + letter for name in last for letter in "ab-"]
+                choices += last
+        found = [name + choice for name in found for choice in choices]
+    return found
+
+
+def test_a_table_finds_the_declaration_of_a_name() -> None:
+    history = History(size=10)
+    table = RoomTable(
+        [RoomSpec(RoomPattern("team-{team}"), history), RoomSpec(RoomPattern("lobby"), presence=False)]
+    )
+    found = table.find("team-red")
+    assert found is not None
+    assert (found[0].history, found[1]) == (history, {"team": "red"})
+    assert table.find("user-red") is None
+
+
+def test_overlapping_rooms_of_a_table_name_both_places() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        RoomTable([RoomSpec(RoomPattern("{a}"), place="one"), RoomSpec(RoomPattern("x-{b}"), place="two")])
+    assert str(caught.value) == (
+        "two: the room 'x-{b}' overlaps '{a}' of one: one name could be either. "
+        "Put different text before or behind the parameters."
+    )
+
+
+async def test_a_handle_asks_the_hub_and_creates_nothing() -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    class Hub:
+        async def publish(self, *args: Any, **options: Any) -> Delivery:
+            asked.append((*args, options))
+            return Delivery(receivers=2)
+
+        async def members(self, *args: Any) -> Any:
+            asked.append(args)
+
+        async def room_history(self, *args: Any) -> Any:
+            asked.append(args)
+
+    room = Rooms(Hub())["a"]
+    message: Any = object()
+    assert (await room.publish(message, key="k")).receivers == 2
+    await room.members()
+    await room.history(limit=3)
+    assert asked == [("a", message, {"exclude": None, "key": "k"}), ("a",), ("a", None, 3)]
+    assert (repr(room), isinstance(room, Room)) == ("Room('a')", True)
+
+
+def test_a_parameter_is_the_alphabet_of_the_documentation() -> None:
+    assert PARAMETER == "[A-Za-z0-9_-]{1,64}"
