@@ -1,1 +1,1 @@
-"""The messages of the chat protocol: what the client sends (``…In`` and commands) and what the server says."""
+"""The messages of the chat protocol: what a client asks for (``Join``, ``Say``) and what it hears (``Joined``, ``Said``)."""
