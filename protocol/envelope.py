@@ -5,6 +5,9 @@ the model's alone.
 """
 
 from dataclasses import dataclass, fields
+from functools import cache
+from itertools import chain, combinations
+from typing import Final
 
 import orjson
 from pydantic_core import CoreSchema, core_schema
@@ -27,6 +30,15 @@ _id_schema = core_schema.union_schema(
     custom_error_message="Input should be a string of at most 64 characters, or an integer within ±2^53",
 )
 _key_schema = core_schema.str_schema(min_length=16, max_length=64, strict=True)
+
+
+# What stands side by side in one object, or in one union, and must be told apart.
+_TOGETHER: Final = (
+    ("id", "key"),
+    ("ref", "offset"),
+    ("ack", "error", "pong"),
+    ("cancel", "ping", "authenticate"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +76,7 @@ class Envelope:
                 raise ConfigurationError(
                     f"Envelope({field.name}=…) takes a non-empty string or None, not {name!r}."
                 )
-        for one, other in (
-            ("id", "key"),
-            ("ref", "offset"),
-            ("ack", "error"),
-            ("ack", "pong"),
-            ("error", "pong"),
-        ):
+        for one, other in chain.from_iterable(combinations(names, 2) for names in _TOGETHER):
             if getattr(self, one) is not None and getattr(self, one) == getattr(self, other):
                 raise ConfigurationError(
                     f"Envelope: {one} and {other} have the same name {getattr(self, one)!r}."
@@ -121,4 +127,9 @@ def readable_id(value: object) -> Ref | None:
 
 def splice(body: bytes, name: str, value: Ref) -> bytes:
     """Add a member to the end of an encoded, non-empty JSON object, without decoding it."""
-    return b'%b,"%b":%b}' % (body[:-1], name.encode(), orjson.dumps(value))
+    return b"%b,%b:%b}" % (body[:-1], _member(name), orjson.dumps(value))
+
+
+@cache
+def _member(name: str) -> bytes:
+    return orjson.dumps(name)
