@@ -1,0 +1,599 @@
+"""Rooms, users and presence of one node: what is true after every join, leave and disconnect."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from protocol import (
+    Connection,
+    History,
+    Message,
+    MessageProtocol,
+    Outbox,
+    Position,
+    Reject,
+    Room,
+    Rooms,
+    User,
+    Users,
+)
+from protocol.exceptions import Unavailable
+from protocol.node import Node
+from protocol.replay import MAX_HELD
+from protocol.testing import Client, settle
+
+
+class Join(Message, type="join"):
+    room: str
+    since: Position | None = None
+    wait: float = 0
+
+
+class Leave(Message, type="leave"):
+    room: str
+
+
+class Say(Message, type="say"):
+    room: str
+    text: str
+
+
+class Status(Message, type="status"):
+    status: str
+
+
+class Joined(Message, type="joined"):
+    room: str
+    members: list[str]
+    count: int
+    offset: int
+    recovered: bool
+
+
+class Said(Message, type="said"):
+    text: str
+    offset: int | None = None
+
+
+class Text(Message, type="text"):
+    text: str
+
+
+class Came(Message, type="came"):
+    user: str
+
+
+class Left(Message, type="left"):
+    user: str
+
+
+class Has(Message, type="has"):
+    user: str
+    status: str
+
+
+KEY = "0123456789abcdef"
+
+
+class Rig:
+    """An application with rooms of three kinds, and a look at what its node holds."""
+
+    def __init__(self, **options: Any) -> None:
+        self.chat = chat = MessageProtocol("Hub", sends=(Text, Joined), **options)
+        self.authorised: list[str] = []
+        self.app = FastAPI()
+
+        @chat.room("kept-{name}", history=History(size=1000, recover=1000))
+        async def kept(connection: Connection, name: str) -> None: ...
+
+        @chat.room("quiet-{name}", presence=False)
+        async def quiet(connection: Connection, name: str) -> None: ...
+
+        @chat.room("r{number}")
+        async def room(connection: Connection, number: int) -> None:
+            self.authorised.append(f"{connection.user.id} r{number}")
+            if number == 403:
+                raise Reject("forbidden")
+
+        @chat.on_join
+        async def came(user: User, room: Room) -> Came:
+            return Came(user=user.id)
+
+        @chat.on_leave
+        async def left(user: User, room: Room) -> Left:
+            return Left(user=user.id)
+
+        @chat.on_status
+        async def has(user: User, status: str) -> Has:
+            return Has(user=user.id, status=status)
+
+        @chat.on(Join, emits=Joined)
+        async def join(message: Join, connection: Connection) -> Joined:
+            membership = await connection.join(message.room, message.since)
+            await asyncio.sleep(message.wait)
+            return Joined(
+                room=message.room,
+                members=[member.user for member in membership.members.users],
+                count=membership.members.count,
+                offset=membership.position.offset,
+                recovered=membership.recovered,
+            )
+
+        @chat.on(Leave)
+        async def leave(message: Leave, connection: Connection) -> None:
+            await connection.leave(message.room)
+
+        @chat.on(Say, emits=Text)
+        async def say(message: Say, room: Room) -> None:
+            await room.publish(Text(text=message.text))
+
+        @chat.on(Status)
+        async def status(message: Status, connection: Connection) -> None:
+            await connection.set_status(message.status)
+
+        self.app.include_router(chat.router)
+
+    def client(self, user: str) -> Client:
+        return Client(self.app, user=user)
+
+    @property
+    def node(self) -> Node:
+        return self.chat.at(self.app)
+
+    def assert_empty(self) -> None:
+        assert len(self.node.hub.fanout) == 0
+        assert len(self.node.presence) == 0  # type: ignore[arg-type]
+        assert self.node._budget.used == 0
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_members_are_users_and_not_connections() -> None:
+    rig = Rig()
+    async with rig.client("ann") as one, rig.client("ann") as two, rig.client("bob") as bob:
+        await bob.request(Join(room="r1"))
+        joined = await one.request(Join(room="r1"), Joined)
+        assert (joined.members, joined.count) == (["bob", "ann"], 2)
+        assert (await two.request(Join(room="r1"), Joined)).count == 2
+        assert (await bob.expect(Came)).user == "ann"
+        await bob.expect_nothing()
+        await one.request(Leave(room="r1"))
+        await bob.expect_nothing()
+        await two.close()
+        assert (await bob.expect(Left)).user == "ann"
+        await one.expect_nothing()
+    rig.assert_empty()
+
+
+async def test_a_second_join_changes_nothing_and_asks_again() -> None:
+    rig = Rig()
+    async with rig.client("ann") as ann, rig.client("bob") as bob:
+        await bob.request(Join(room="r1"))
+        first = await ann.request(Join(room="r1"), Joined)
+        again = await ann.request(Join(room="r1"), Joined)
+        assert first == again
+        assert rig.authorised == ["bob r1", "ann r1", "ann r1"]
+        await bob.expect(Came)
+        await bob.expect_nothing()
+
+
+async def test_a_leave_is_of_a_member_only_and_once() -> None:
+    rig = Rig()
+    async with rig.client("ann") as ann:
+        assert (await ann.request(Leave(room="r1")))["code"] == "not_a_member"
+        await ann.request(Join(room="r1"))
+        assert (await ann.request(Leave(room="r1")))["type"] == "ack"
+        assert (await ann.request(Leave(room="r1")))["code"] == "not_a_member"
+
+
+@pytest.mark.parametrize("how", ["close", "drop", "slow", "server", "disconnect"])
+async def test_a_disconnect_leaves_every_room_once_whatever_killed_the_connection(how: str) -> None:
+    rig = Rig(outbox=Outbox(bytes=2048, seconds=5))
+    async with rig.client("watch") as watch:
+        await watch.request(Join(room="r1"))
+        await watch.request(Join(room="quiet-1"))
+        ann = await rig.client("ann").connect()
+        for room in ("r1", "quiet-1", "kept-1"):
+            await ann.request(Join(room=room))
+        await watch.expect(Came)
+        if how == "close":
+            await ann.close()
+        elif how == "drop":
+            ann.drop()
+        elif how == "slow":
+            ann.pause()
+            for _ in range(10):
+                await watch.request(Say(room="quiet-1", text="x" * 500))
+                await settle()
+        elif how == "server":
+            assert ann._task is not None
+            ann._task.cancel()
+        else:
+            await rig.chat.users["ann"].disconnect(4001)
+        await settle()
+        assert (await watch.expect(Left, within=6)).user == "ann"
+        assert {*rig.node.hub.fanout.rooms} == {"r1", "quiet-1"}
+        assert {*rig.node.hub.fanout.users} == {"watch"}
+        watch.frames.clear()
+        await watch.expect_nothing()
+        ann.resume()
+    rig.assert_empty()
+
+
+async def test_no_live_message_comes_before_the_answer_to_the_join() -> None:
+    rig = Rig()
+    async with rig.client("ann") as ann, rig.client("bob") as bob:
+        await bob.request(Join(room="r1"))
+        await ann.send(Join(room="r1", wait=5), id=1)
+        await settle()
+        for text in "abc":
+            await bob.request(Say(room="r1", text=text))
+        await ann.expect_nothing()
+        await ann.expect(Joined, within=6)
+        await settle()
+        assert [frame["text"] for frame in ann.frames] == ["a", "b", "c"]
+
+
+async def test_too_much_that_waits_for_the_answer_ends_the_connection() -> None:
+    rig = Rig()
+    async with rig.client("ann") as ann, rig.client("bob") as bob:
+        await bob.request(Join(room="r1"))
+        await ann.send(Join(room="r1", wait=5), id=1)
+        await settle()
+        for index in range(MAX_HELD + 1):
+            await rig.chat.rooms["r1"].publish(Text(text=str(index)))
+        assert await ann.expect_close() == (3010, "insufficient state")
+        await bob.expect(Text, text=str(MAX_HELD))
+
+
+async def test_who_comes_back_gets_what_was_missed_then_what_is_live() -> None:
+    rig = Rig()
+    async with rig.client("bob") as bob:
+        await bob.request(Join(room="kept-1"))
+        async with rig.client("ann") as ann:
+            first = await ann.request(Join(room="kept-1"), Joined)
+        assert (first.offset, first.recovered) == (0, False)
+        for text in "ab":
+            answer = await bob.request(Say(room="kept-1", text=text))
+        assert answer["offset"] == 2
+        epoch = (await rig.node.broker.history("room:kept-1", history=History())).position.epoch
+        async with rig.client("ann") as ann:
+            await ann.send(Join(room="kept-1", since=Position(0, epoch), wait=1), id=1)
+            await settle()
+            await bob.request(Say(room="kept-1", text="c"))
+            back = await ann.expect(Joined, within=2)
+            assert back.recovered
+            await settle()
+            assert [(frame["text"], frame["offset"]) for frame in ann.frames if frame["type"] == "text"] == [
+                ("a", 1), ("b", 2), ("c", 3),
+            ]  # fmt: skip
+
+
+async def test_a_long_recovery_keeps_the_pace_of_the_outbox() -> None:
+    rig = Rig(outbox=Outbox(bytes=1 << 16))
+    async with rig.client("bob") as bob:
+        await bob.request(Join(room="kept-1"))
+        for index in range(500):
+            await rig.chat.rooms["kept-1"].publish(Text(text=f"{index} {'x' * 4000}"))
+        bob.frames.clear()
+        epoch = (await rig.node.broker.history("room:kept-1", history=History())).position.epoch
+        async with rig.client("ann") as ann:
+            await ann.request(Join(room="kept-1", since=Position(0, epoch)))
+            ann.pause()
+            await settle()
+            assert rig.node._budget.used < 1 << 16
+            ann.resume()
+            await ann.expect(Text, text=f"499 {'x' * 4000}")
+            offsets = [frame["offset"] for frame in ann.frames if frame["type"] == "text"]
+            assert offsets == list(range(1, 500))
+
+
+async def test_a_message_larger_than_what_is_free_waits_in_a_recovery() -> None:
+    rig = Rig(outbox=Outbox(bytes=2048))
+    async with rig.client("bob") as bob:
+        await bob.request(Join(room="kept-1"))
+        for size in (10, 3000, 10, 5000):
+            await rig.chat.rooms["kept-1"].publish(Text(text="x" * size))
+            await settle()
+        epoch = (await rig.node.broker.history("room:kept-1", history=History())).position.epoch
+        async with rig.client("ann") as ann:
+            await ann.request(Join(room="kept-1", since=Position(0, epoch)))
+            await settle()
+            assert [len(frame["text"]) for frame in ann.frames if frame["type"] == "text"] == [
+                10, 3000, 10, 5000,
+            ]  # fmt: skip
+
+
+async def test_a_hole_in_the_stream_ends_those_who_are_live() -> None:
+    rig = Rig()
+    async with rig.client("ann") as ann:
+        await ann.request(Join(room="kept-1"))
+        await rig.chat.rooms["kept-1"].publish(Text(text="a"))
+        await settle()
+        rig.node.broker._deliver = lambda publication: None  # type: ignore[attr-defined]
+        await rig.chat.rooms["kept-1"].publish(Text(text="lost"))
+        rig.node.broker._deliver = rig.node.hub.fanout.deliver  # type: ignore[attr-defined]
+        await rig.chat.rooms["kept-1"].publish(Text(text="c"))
+        assert await ann.expect_close() == (3010, "insufficient state")
+
+
+# All or nothing.
+
+
+class Failing:
+    """Fails a method of an object once, or holds it up."""
+
+    def __init__(self, target: Any, name: str, effect: Callable[[], Any]) -> None:
+        self.target, self.name, self.effect = target, name, effect
+        self.method = getattr(target, name)
+
+    def __enter__(self) -> None:
+        async def instead(*args: Any, **kwargs: Any) -> Any:
+            await self.effect()
+            return await self.method(*args, **kwargs)
+
+        setattr(self.target, self.name, instead)
+
+    def __exit__(self, *error: object) -> None:
+        setattr(self.target, self.name, self.method)
+
+
+async def unavailable() -> None:
+    raise Unavailable("It does not answer.")
+
+
+async def endless() -> None:
+    await asyncio.sleep(3600)
+
+
+PARTS = [("broker", "subscribe"), ("broker", "history"), ("presence", "join"), ("presence", "members")]
+
+
+@pytest.mark.parametrize("part, method", PARTS)
+@pytest.mark.parametrize("effect", [unavailable, endless])
+async def test_a_join_is_all_or_nothing(part: str, method: str, effect: Callable[[], Any]) -> None:
+    rig = Rig()
+    async with rig.client("watch") as watch, rig.client("ann") as ann:
+        await watch.request(Join(room="r2"))
+        with Failing(getattr(rig.node, part), method, effect):
+            await ann.send(Join(room="r1"), id="join")
+            await settle()
+            await ann.send({"type": "cancel", "ref": "join"})
+            code = "unavailable" if effect is unavailable else "cancelled"
+            assert (await ann.expect("error"))["code"] == code
+        assert {*rig.node.hub.fanout.rooms} == {"r2"}
+        assert (await rig.node.presence.members("r1")).count == 0
+        assert rig.node.broker._channels == {"user:watch", "user:ann", "room:r2"}  # type: ignore[attr-defined]
+        assert (await ann.request(Say(room="r1", text="x")))["code"] == "not_a_member"
+        assert (await ann.request(Join(room="r1"), Joined)).members == ["ann"]
+    rig.assert_empty()
+
+
+@pytest.mark.parametrize("method", ["leave", "members"])
+async def test_a_leave_is_finished_even_if_it_is_cancelled(method: str) -> None:
+    rig = Rig()
+
+    async def slow() -> None:
+        await asyncio.sleep(1)
+
+    async with rig.client("watch") as watch, rig.client("ann") as ann:
+        for client in (watch, ann):
+            await client.request(Join(room="r1"))
+        with Failing(rig.node.presence, method, slow):
+            await ann.send(Leave(room="r1"), id="leave")
+            await settle()
+            await ann.send({"type": "cancel", "ref": "leave"})
+            assert (await ann.expect("error"))["code"] == "cancelled"
+            assert (await watch.expect(Left, within=3)).user == "ann"
+        assert (await rig.node.presence.members("r1")).count == 1
+
+
+async def test_rooms_joined_at_once_do_not_exceed_the_bound() -> None:
+    chat = MessageProtocol("Hub", max_rooms=2)
+
+    @chat.room("{name}")
+    async def room(connection: Connection, name: str) -> None:
+        await asyncio.sleep(1)
+
+    @chat.on(Join, concurrent=True)
+    async def join(message: Join, connection: Connection) -> None:
+        await connection.join(message.room)
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    async with Client(app) as client:
+        for index in range(5):
+            await client.send(Join(room=str(index)), id=index)
+        await client.expect("error", within=2)
+        await settle()
+        assert [frame["type"] for frame in client.frames].count("ack") == 2
+
+
+# Publications.
+
+
+async def test_membership_may_change_while_a_publication_is_under_way() -> None:
+    chat = MessageProtocol("Hub", sends=Text)
+    others: list[Connection] = []
+
+    @chat.transform(outbound=True, per_recipient=True)
+    def meddle(message: Text, connection: Connection) -> Text:
+        for other in others:
+            if other is not connection:
+                other.stop(4001, "out")
+        return message
+
+    @chat.room("{name}")
+    async def room(connection: Connection, name: str) -> None: ...
+
+    @chat.on(Join)
+    async def join(message: Join, connection: Connection) -> None:
+        await connection.join(message.room)
+        others.append(connection)
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    async with Client(app) as one, Client(app) as two, Client(app) as three:
+        for client in (one, two, three):
+            await client.request(Join(room="a"))
+        delivery = await chat.rooms["a"].publish(Text(text="x"))
+        assert delivery.receivers == 1
+        await one.expect(Text)
+        assert await two.expect_close() == (4001, "out")
+        assert await three.expect_close() == (4001, "out")
+
+
+async def test_a_transform_that_fails_for_one_disturbs_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    chat = MessageProtocol("Hub", sends=Text)
+
+    @chat.transform(outbound=True, per_recipient=True)
+    def fail(message: Text, connection: Connection) -> Text:
+        if connection.user.id == "ann":
+            raise LookupError("ann")
+        return message
+
+    @chat.room("{name}")
+    async def room(connection: Connection, name: str) -> None: ...
+
+    @chat.on(Join)
+    async def join(message: Join, connection: Connection) -> None:
+        await connection.join(message.room)
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    async with Client(app, user="ann") as ann, Client(app, user="bob") as bob:
+        for client in (ann, bob):
+            await client.request(Join(room="a"))
+        await chat.rooms["a"].publish(Text(text="x"))
+        await bob.expect(Text)
+        await ann.expect_nothing()
+    assert "A transform for one receiver failed" in caplog.text
+
+
+async def test_a_hook_that_fails_undoes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    chat = MessageProtocol("Hub", sends=Text)
+
+    @chat.room("{name}")
+    async def room(connection: Connection, name: str) -> None: ...
+
+    @chat.on_join
+    async def fail(user: User, room: Room) -> None:
+        raise LookupError
+
+    @chat.on_join
+    async def came(user: User, room: Room) -> Came:
+        return Came(user=user.id)
+
+    @chat.on(Join)
+    async def join(message: Join, connection: Connection) -> None:
+        await connection.join(message.room)
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    async with Client(app, user="ann") as ann, Client(app, user="bob") as bob:
+        assert (await ann.request(Join(room="a")))["type"] == "ack"
+        assert (await bob.request(Join(room="a")))["type"] == "ack"
+        await ann.expect(Came, user="bob")
+    assert caplog.text.count("Traceback") == 2
+
+
+async def test_a_hook_takes_neither_the_key_nor_the_offset_of_the_message() -> None:
+    chat = MessageProtocol("Hub", sends=Text)
+
+    @chat.room("{name}", history=History())
+    async def room(connection: Connection, name: str) -> None: ...
+
+    @chat.on_join
+    async def came(user: User, room: Room) -> None:
+        await room.publish(Text(text="hook"))
+
+    @chat.on(Join)
+    async def join(message: Join, connection: Connection, rooms: Rooms) -> None:
+        await connection.join(message.room)
+        await rooms[message.room].publish(Text(text="handler"))
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    async with Client(app, user="ann") as ann:
+        assert (await ann.request(Join(room="a"), key=KEY))["offset"] == 2
+        assert (await ann.request(Join(room="a"), key=KEY))["offset"] == 2
+
+
+async def test_a_task_that_a_handler_leaves_behind_is_not_part_of_its_message() -> None:
+    chat = MessageProtocol("Hub", sends=Text)
+    tasks: list[asyncio.Task[Any]] = []
+
+    @chat.room("{name}")
+    async def room(connection: Connection, name: str) -> None: ...
+
+    @chat.on(Join)
+    async def join(message: Join, connection: Connection, rooms: Rooms) -> None:
+        async def later() -> None:
+            await asyncio.sleep(1)
+            await connection.join(message.room)
+            await rooms[message.room].publish(Text(text="later"))
+
+        tasks.append(asyncio.create_task(later()))
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    async with Client(app) as client:
+        await client.request(Join(room="a"), key=KEY)
+        await client.expect(Text, text="later", within=2)
+
+
+# Users.
+
+
+async def test_a_direct_message_reaches_all_tabs_and_says_when_nobody_is_there() -> None:
+    rig = Rig()
+    async with rig.client("ann") as one, rig.client("ann") as two, rig.client("bob") as bob:
+        delivery = await rig.chat.users["ann"].send(Text(text="psst"))
+        assert delivery.receivers == 2
+        for client in (one, two):
+            await client.expect(Text, text="psst")
+        await bob.expect_nothing()
+        assert (await rig.chat.users["carl"].send(Text(text="psst"))).receivers == 0
+        mine = rig.chat.users["ann"].connections()
+        await mine[0].close()
+        # A connection that is closing is nobody to talk to.
+        assert (await rig.chat.users["ann"].send(Text(text="psst"), exclude=mine[1])).receivers == 0
+
+
+async def test_a_status_reaches_everybody_concerned_once() -> None:
+    rig = Rig()
+    async with rig.client("ann") as one, rig.client("ann") as two, rig.client("bob") as bob:
+        for room in ("r1", "r2"):
+            for client in (one, two, bob):
+                await client.request(Join(room=room))
+        await settle()
+        bob.frames.clear()
+        one.frames.clear()
+        await one.request(Status(status="away"))
+        assert (await two.expect(Has)).status == "away"
+        assert (await bob.expect(Has)).status == "away"
+        two.frames.clear()
+        for client in (one, two, bob):
+            await client.expect_nothing()
+        await one.request(Status(status="away"))
+        await bob.expect_nothing()
+
+
+async def test_a_user_can_be_disconnected_everywhere_even_by_itself() -> None:
+    chat = MessageProtocol("Hub")
+
+    @chat.on(Leave)
+    async def leave(message: Leave, users: Users, connection: Connection) -> None:
+        await users[connection.user.id].disconnect(4001, "out")
+        await asyncio.sleep(3600)
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    async with Client(app, user="ann") as one, Client(app, user="ann") as two, Client(app, user="bob") as bob:
+        await one.send(Leave(room=""), id=1)
+        assert await one.expect_close() == (4001, "out")
+        assert await two.expect_close() == (4001, "out")
+        await bob.expect_nothing()
+        assert bob.closed is None
