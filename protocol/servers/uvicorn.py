@@ -62,7 +62,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     handshake_timeout = 10.0
     """Seconds from the request, or what :meth:`answer_by` says, until the application has answered it."""
     write_timeout = 10.0
-    """Seconds that ``send`` waits for the peer to read."""
+    """Seconds that ``send`` waits for a peer that reads nothing."""
     closing_timeout = 10.0
     """Seconds that a peer has from our last word until the connection is gone."""
 
@@ -253,13 +253,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             )
 
     async def _until_writable(self) -> None:
-        if self.writable.is_set():
-            return
-        try:
-            async with asyncio.timeout(self.write_timeout):
-                await self.writable.wait()
-        except TimeoutError:
-            self._reset("it does not read")
+        while not self.writable.is_set():
+            backlog = self.backlog()
+            try:
+                async with asyncio.timeout(self.write_timeout):
+                    await self.writable.wait()
+            except TimeoutError:
+                if self.backlog() >= backlog:
+                    self._reset("it does not read")
         if self._over():
             raise ClientDisconnected
 
