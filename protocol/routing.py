@@ -305,6 +305,8 @@ class MessageRouter:
         and is converted by its annotation; what cannot be converted is no such room.
         """
         names = _callers_names()
+        if not isinstance(pattern, str):
+            raise ConfigurationError(f"{place_of(pattern)}: write @room('…') with the name of the room.")
 
         def register(
             function: Callable[Concatenate[Connection, P], Any],

@@ -1,0 +1,468 @@
+"""Every misdeclaration fails where it is made, and says where, what and what to do."""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from protocol import (
+    ConfigurationError,
+    Connection,
+    History,
+    Message,
+    MessageProtocol,
+    MessageRouter,
+    Rate,
+    Reject,
+    Room,
+    User,
+)
+from protocol.transforms import Censor
+
+
+class Join(Message, type="join"):
+    room: str
+
+
+class Leave(Message, type="leave"):
+    room: str
+
+
+class Ask(Message, type="ask"):
+    pass
+
+
+class Answer(Message, type="answer"):
+    text: str
+
+
+def refusal(declare: Callable[[], object]) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        declare()
+    return str(caught.value)
+
+
+def place(function: Callable[..., Any]) -> str:
+    code = inspect.unwrap(function).__code__
+    return f"{function.__qualname__} ({code.co_filename}:{code.co_firstlineno})"
+
+
+async def asked(message: Ask) -> None: ...
+
+
+# Handlers.
+
+
+def test_a_handler_is_recorded_with_what_it_declares() -> None:
+    class TooLate(Reject, code="too_late"):
+        pass
+
+    router = MessageRouter()
+
+    @router.on(Join, Leave, emits=Answer, raises=TooLate, rate_limit=Rate(1), concurrent=True)
+    async def moved(message: Join | Leave) -> Answer | None: ...
+
+    (handler,) = router.records.handlers
+    assert handler.types == (Join, Leave)
+    assert (handler.emits, handler.returns, handler.raises) == ((Answer,), (Answer,), (TooLate,))
+    assert (handler.rate_limit, handler.concurrent, handler.silent) == (Rate(1), True, True)
+    assert handler.place == place(moved)
+
+
+def test_a_decorator_returns_the_function_itself() -> None:
+    router = MessageRouter()
+    assert router.on(Ask)(asked) is asked
+
+
+def test_a_stream_is_concurrent() -> None:
+    router = MessageRouter()
+
+    @router.on(Ask, emits=Answer)
+    def stream(message: Ask) -> Iterator[Answer]:
+        yield Answer(text="a")
+
+    assert router.records.handlers[0].concurrent
+
+
+def test_a_handler_without_types_is_refused() -> None:
+    router = MessageRouter()
+    on: Any = router.on
+    assert refusal(lambda: on()(asked)) == (
+        f"{place(asked)}: name the message types that it handles: @on(Type, …)."
+    )
+    assert refusal(lambda: on(asked)) == (
+        f"{place(asked)}: @on(…) takes message types, which are pydantic models, not {asked!r}: write @on(Type, …)."
+    )
+    assert refusal(lambda: on(int)) == (
+        "@on(…) takes message types, which are pydantic models, not <class 'int'>: write @on(Type, …)."
+    )
+
+
+def test_a_handler_takes_the_message_first() -> None:
+    async def nothing() -> None: ...
+
+    on: Any = MessageRouter().on
+    assert refusal(lambda: on(Ask)(nothing)).startswith(
+        f"{place(nothing)}: a handler takes the message as its first parameter."
+    )
+
+
+def test_decorator_and_annotation_must_agree() -> None:
+    async def other(message: Answer) -> None: ...
+
+    async def narrow(message: Join) -> None: ...
+
+    on: Any = MessageRouter().on
+    assert refusal(lambda: on(Ask)(other)) == (
+        f"{place(other)}: it is registered for Ask, and its first parameter 'message' is annotated {Answer!r}. "
+        "Make them agree."
+    )
+    assert "it is registered for Leave" in refusal(lambda: on(Join, Leave)(narrow))
+
+
+@pytest.mark.parametrize("annotation", [Ask, Ask | Join, Message, BaseModel, Any, object])
+def test_an_annotation_may_be_wider_than_the_decorator(annotation: Any) -> None:
+    async def wide(message: Any) -> None: ...
+
+    wide.__annotations__["message"] = annotation
+    MessageRouter().on(Ask)(wide)
+
+
+def test_one_type_has_one_handler() -> None:
+    async def again(message: Ask) -> None: ...
+
+    chat, router = MessageProtocol("Chat"), MessageRouter()
+    text = f"{place(again)}: Ask has a handler already: {place(asked)}. One message type has one handler."
+    chat.on(Ask)(asked)
+    assert refusal(lambda: chat.on(Ask)(again)) == text
+    router.on(Ask)(again)
+    chat.include_router(router)
+    assert refusal(chat.freeze) == text
+
+
+def test_what_a_handler_returns_is_declared() -> None:
+    async def answer(message: Ask) -> Answer:
+        raise NotImplementedError
+
+    chat = MessageProtocol("Chat")
+    chat.on(Ask)(answer)
+    assert refusal(chat.freeze) == (
+        f"{place(answer)}: it returns Answer, which is not declared as an outbound message: "
+        "name it in emits= of the handler, or in sends= of the protocol."
+    )
+    declared = MessageProtocol("Chat", sends=Answer)
+    declared.on(Ask)(answer)
+    declared.freeze()
+
+
+def test_types_without_a_tag_are_refused_with_the_handler() -> None:
+    class Bare(BaseModel):
+        pass
+
+    async def bare(message: Bare) -> None: ...
+
+    assert refusal(lambda: MessageRouter().on(Bare)(bare)) == (
+        f"{place(bare)}: {Bare.__qualname__} has no tag: write class Bare(Message, type='…'), "
+        "or a field type: Literal['…'] = '…'."
+    )
+    assert refusal(lambda: MessageRouter().on(Ask, emits=Bare)(asked)).startswith(f"{place(asked)}: ")
+
+
+def test_raises_takes_rejects_only() -> None:
+    wrong: Any = KeyError
+    assert refusal(lambda: MessageRouter().on(Ask, raises=wrong)(asked)) == (
+        f"{place(asked)}: raises= takes subclasses of Reject, not {KeyError!r}."
+    )
+
+
+def test_a_room_parameter_needs_the_field() -> None:
+    async def where(message: Ask, room: Room) -> None: ...
+
+    assert refusal(lambda: MessageRouter().on(Ask)(where)) == (
+        f"{place(where)}: a parameter Room is the room of message.room, and Ask has no field 'room'. "
+        "Take Rooms instead: rooms[name]."
+    )
+
+
+def test_a_parameter_that_nothing_fills_is_named() -> None:
+    async def lost(message: Ask, number: int) -> None: ...
+
+    async def fine(message: Ask, number: int = 1) -> None: ...
+
+    assert refusal(lambda: MessageRouter().on(Ask)(lost)) == (
+        f"{place(lost)}: nothing fills the parameter 'number'. Annotate it with one of Connection, HTTPConnection, "
+        "Room, Rooms, User, Users, or use Depends()."
+    )
+    MessageRouter().on(Ask)(fine)
+
+
+def test_parameters_without_a_name_are_refused() -> None:
+    async def many(message: Ask, *rest: Connection) -> None: ...
+
+    assert refusal(lambda: MessageRouter().on(Ask)(many)).endswith(
+        "cannot be filled; give each a name and an annotation."
+    )
+
+
+def test_an_annotation_that_is_not_defined_is_named() -> None:
+    async def lost(message: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+    assert refusal(lambda: MessageRouter().on(Ask)(lost)) == (
+        f"{place(lost)}: the annotation 'Nowhere' is not defined where the function is registered. "
+        "Import it outside of TYPE_CHECKING, above the function."
+    )
+
+
+# Transforms.
+
+
+def test_a_transform_is_a_plain_function() -> None:
+    async def slow(message: Ask) -> Ask:
+        raise NotImplementedError
+
+    class Slow:
+        async def __call__(self, message: Ask) -> Ask:
+            raise NotImplementedError
+
+    text = (
+        "a transform is a plain def, because it runs for every message. "
+        "Do what has to be awaited in a handler or a dependency."
+    )
+    assert refusal(lambda: MessageRouter().transform(slow)) == f"{place(slow)}: {text}"
+    assert refusal(lambda: MessageRouter().transform(Slow())) == f"{place(Slow.__call__)}: {text}"
+
+
+def test_a_transform_takes_the_message_and_per_recipient_the_connection_too() -> None:
+    def one(message: Ask) -> Ask:
+        raise NotImplementedError
+
+    def two(message: Ask, connection: Connection) -> Ask:
+        raise NotImplementedError
+
+    router = MessageRouter()
+    assert refusal(lambda: router.transform(two)) == (
+        f"{place(two)}: a transform takes the message, 1 parameters, not 2."
+    )
+    assert refusal(lambda: router.transform(per_recipient=True)(one)) == (
+        f"{place(one)}: a transform takes the message and the connection, 2 parameters, not 1."
+    )
+    router.transform(per_recipient=True)(two)
+    assert router.records.transforms[0].outbound
+
+
+def test_a_transform_is_annotated_with_messages() -> None:
+    def anything(message): ...  # type: ignore[no-untyped-def]
+
+    assert refusal(lambda: MessageRouter().transform(anything)) == (
+        f"{place(anything)}: annotate the message with the types that are to be transformed."
+    )
+    router = MessageRouter()
+    router.transform(types=Ask)(anything)
+    assert router.records.transforms[0].types == (Ask,)
+
+
+def test_a_transform_applies_to_subclasses_and_members_of_a_union() -> None:
+    def some(message: Join | Answer) -> Join | Answer:
+        raise NotImplementedError
+
+    class Rejoin(Join, type="rejoin"):
+        pass
+
+    router = MessageRouter()
+    router.transform(some)
+    assert [router.records.transforms[0].applies(model) for model in (Join, Rejoin, Answer, Ask)] == [
+        True, True, True, False,
+    ]  # fmt: skip
+
+
+def test_a_ready_made_transform_registers_for_what_it_covers() -> None:
+    router = MessageRouter()
+    router.transform(Censor(["damn"]))
+    transform = router.records.transforms[0]
+    assert (transform.applies(Answer), transform.applies(Ask)) == (True, False)
+
+
+# Rooms.
+
+
+async def anyone(connection: Connection, name: str) -> None: ...
+
+
+def test_overlapping_rooms_are_named_within_a_router_and_across() -> None:
+    async def team(connection: Connection, team: str) -> None: ...
+
+    text = (
+        f"{place(team)}: the room 'team-{{team}}' overlaps '{{name}}' of {place(anyone)}: one name could be either. "
+        "Put different text before or behind the parameters."
+    )
+    chat, router = MessageProtocol("Chat"), MessageRouter()
+    chat.room("{name}")(anyone)
+    assert refusal(lambda: chat.room("team-{team}")(team)) == text
+    router.room("team-{team}")(team)
+    chat.include_router(router)
+    assert refusal(chat.freeze) == text
+
+
+def test_a_room_function_takes_the_connection_and_every_parameter() -> None:
+    async def nobody(name: str) -> None: ...
+
+    async def nameless(connection: Connection) -> None: ...
+
+    room: Any = MessageRouter().room
+    assert refusal(lambda: room("{name}")(nobody)) == (
+        f"{place(nobody)}: the first parameter is the connection: Connection."
+    )
+    assert refusal(lambda: room("{name}")(nameless)) == (
+        f"{place(nameless)}: the room '{{name}}' has a parameter 'name', and the function has none."
+    )
+
+
+def test_an_unreadable_room_is_refused_with_its_function() -> None:
+    assert refusal(lambda: MessageRouter().room("{name")(anyone)) == (
+        f"{place(anyone)}: The room '{{name' cannot be read: a parameter is {{name}}, and two of them need text between."
+    )
+
+
+def test_a_room_without_its_pattern_is_refused() -> None:
+    room: Any = MessageRouter().room
+    assert refusal(lambda: room(anyone)) == f"{place(anyone)}: write @room('…') with the name of the room."
+
+
+def test_a_room_keeps_its_options() -> None:
+    router = MessageRouter()
+    router.room("{name}", history=History(size=5), presence=False)(anyone)
+    spec = router.records.rooms[0].spec
+    assert (spec.pattern.pattern, spec.history, spec.presence, spec.place) == (
+        "{name}", History(size=5), False, place(anyone),
+    )  # fmt: skip
+
+
+# Hooks and exception handlers.
+
+
+def test_a_presence_hook_has_no_connection() -> None:
+    async def joined(user: User, connection: Connection) -> None: ...
+
+    assert refusal(lambda: MessageRouter().on_join(joined)) == (
+        f"{place(joined)}: nothing fills the parameter 'connection'. Annotate it with one of Room, Rooms, User, Users, "
+        "or use Depends()."
+    )
+
+
+def test_what_a_hook_or_an_exception_handler_answers_is_declared_by_its_annotation() -> None:
+    class Joined(Message, type="joined"):
+        user: str
+
+    class Failed(Message, type="failed"):
+        pass
+
+    chat = MessageProtocol("Chat")
+
+    @chat.on_join
+    async def joined(user: User, room: Room) -> Joined:
+        raise NotImplementedError
+
+    @chat.exception_handler(KeyError)
+    async def failed(connection: Connection, error: KeyError) -> Failed:
+        raise NotImplementedError
+
+    assert {"joined", "failed"} <= chat.registry.outbound.models.keys()
+
+
+def test_an_exception_handler_takes_both_and_stands_once() -> None:
+    async def one(connection: Connection) -> None: ...
+
+    async def two(connection: Connection, error: KeyError) -> None: ...
+
+    router = MessageRouter()
+    handler: Any = router.exception_handler(KeyError)
+    assert (
+        refusal(lambda: handler(one))
+        == f"{place(one)}: an exception handler takes the connection and the error."
+    )
+    handler(two)
+    assert refusal(lambda: handler(two)) == f"{place(two)}: KeyError has an exception handler already."
+
+
+# Routers and the protocol.
+
+
+def test_a_router_cannot_include_itself() -> None:
+    one, two = MessageRouter(), MessageRouter()
+    one.include_router(two)
+    for routers in ((one, one), (two, one)):
+        assert refusal(lambda routers=routers: routers[0].include_router(routers[1])) == (  # type: ignore[misc]
+            "A router cannot include itself, nor one that includes it."
+        )
+
+
+def test_a_served_protocol_takes_no_more() -> None:
+    chat = MessageProtocol("Chat")
+    chat.freeze()
+    assert refusal(lambda: chat.on(Ask)(asked)) == (
+        "The protocol 'Chat' is served already, so nothing can be registered any more. Register before "
+        "app.include_router(chat.router), at import."
+    )
+
+
+# Where annotations are looked up.
+
+
+def test_names_of_the_block_are_known() -> None:
+    class Local(Message, type="local"):
+        pass
+
+    router = MessageRouter()
+
+    @router.on(Local)
+    async def local(message: "Local", connection: "Connection") -> "None": ...
+
+    assert router.records.handlers[0].types == (Local,)
+
+
+def test_types_of_the_decorator_are_known_where_the_block_does_not_know_them() -> None:
+    def model() -> type[Message]:
+        class Hidden(Message, type="hidden"):
+            pass
+
+        return Hidden
+
+    hidden: Any = model()
+    router = MessageRouter()
+
+    @router.on(hidden)
+    async def handle(message: "Hidden") -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+    assert router.records.handlers[0].types == (hidden,)
+
+
+def test_partials_methods_instances_and_wrappers_are_read_as_what_they_call() -> None:
+    class Desk:
+        async def method(self, message: Ask, user: User) -> None: ...
+
+        async def __call__(self, message: Ask, user: User) -> None: ...
+
+    async def with_extra(extra: int, message: Ask, user: User) -> None: ...
+
+    async def original(message: Ask, user: User) -> None: ...
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **options: Any) -> Any:
+        return original(*args, **options)
+
+    desk = Desk()
+    for function in (
+        desk.method,
+        desk,
+        functools.partial(with_extra, 1),
+        wrapper,
+        functools.partial(desk, user=User("bob")),
+    ):
+        router = MessageRouter()
+        router.on(Ask)(function)
+        injected = router.records.handlers[0].function
+        assert injected.is_async
+        assert injected.place.startswith("test_partials_methods_instances_and_wrappers_are_read")
