@@ -4,10 +4,12 @@ The hub joins the three that know something of a room: the broker (what is publi
 is there, on all nodes), and the node's own tables (:mod:`protocol.fanout`).
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol
+from weakref import WeakValueDictionary
 
 import orjson
 from pydantic import BaseModel
@@ -82,6 +84,8 @@ class Hub:
         self._presence = presence
         self._finish = finish
         self._storable: set[type[BaseModel]] = set()
+        self._followed: set[str] = set()
+        self._following: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._max_rooms = max_rooms
 
     # Connections.
@@ -90,10 +94,8 @@ class Hub:
         """Count a connection that has been accepted."""
         user = connection.user.id
         self.fanout.connections[connection.id] = connection
-        mine = self.fanout.users.setdefault(user, {})
-        mine[connection] = None
-        if len(mine) == 1:
-            await self._broker.subscribe(f"user:{user}")
+        self.fanout.users.setdefault(user, {})[connection] = None
+        await self._follow(user)
         await self._presence.connect(user, connection.id)
 
     async def disconnect(self, connection: Connection) -> None:
@@ -108,7 +110,7 @@ class Hub:
         del mine[connection]
         if not mine:
             del self.fanout.users[user.id]
-            await self._broker.unsubscribe(f"user:{user.id}")
+            await self._follow(user.id)
         for name in await self._presence.disconnect(user.id, connection.id):
             await self.announce_left(user, name)
 
@@ -225,6 +227,18 @@ class Hub:
         return tuple(self.fanout.message(publication) for publication in page.entries)
 
     # Parts.
+
+    async def _follow(self, user: str) -> None:
+        """Be subscribed to a user's channel while there is a connection: when one comes as the last one goes, too."""
+        if (lock := self._following.get(user)) is None:
+            lock = self._following[user] = asyncio.Lock()
+        async with lock:
+            if user not in self.fanout.users:
+                self._followed.discard(user)
+                await self._broker.unsubscribe(f"user:{user}")
+            elif user not in self._followed:
+                await self._broker.subscribe(f"user:{user}")
+                self._followed.add(user)
 
     def _find(self, name: str) -> tuple[RoomSpec, dict[str, str]]:
         found = self._table.find(name)
