@@ -60,10 +60,12 @@ class Solver:
                 "fastapi_inner_astack": request_stack,
                 "fastapi_function_astack": function_stack,
             }
-            token = message_scope.set((connection, scope))
+            # A connection stays the one that the handler gets, and shows this scope meanwhile.
+            shown = connection if isinstance(connection, Connection) else HTTPConnection(scope)
+            token = message_scope.set((shown, scope))
             try:
                 found = await solve_dependencies(
-                    request=connection,  # type: ignore[arg-type]
+                    request=shown,  # type: ignore[arg-type]
                     dependant=self._dependant,
                     dependency_overrides_provider=scope.get("app"),
                     async_exit_stack=request_stack,
@@ -82,7 +84,7 @@ def _flat(dependant: Dependant) -> list[Dependant]:
     return [dependant, *(inner for child in dependant.dependencies for inner in _flat(child))]
 
 
-def detached(app: object) -> Connection | HTTPConnection:
+def detached(app: object) -> HTTPConnection:
     """What dependencies of a hook get where there is no connection: the application, and nothing of a client."""
     scope: Scope = {
         "type": "websocket",
