@@ -124,6 +124,7 @@ class Connection(HTTPConnection):
         self._enough = min(ENOUGH, limit // 2)
         self._held: Frame | None = None
         self._slow = False
+        self._ending: tuple[int, str] | None = None
         self._pipeline = pipeline
         self._hub = hub
         self._writer: Writer | None = None
@@ -214,6 +215,8 @@ class Connection(HTTPConnection):
         self._driver = driver
         for observer in self.observers:
             observer.attached()
+        if self._ending is not None:
+            driver.stop(*self._ending)
 
     def put(self, frame: Frame) -> Verdict:
         """Queue a frame and have it written at the end of this turn of the loop."""
@@ -249,9 +252,11 @@ class Connection(HTTPConnection):
 
     def stop(self, code: int, reason: str) -> None:
         """Close as soon as what is queued is written; handlers under way are cancelled."""
-        if self._driver is not None and not self.closing:
+        if not self.closing:
             self.closing = True
-            self._driver.stop(code, reason)
+            self._ending = (code, reason)
+            if self._driver is not None:
+                self._driver.stop(code, reason)
 
     def flush(self) -> None:
         """Hand what is queued to the server."""

@@ -108,7 +108,8 @@ class Dispatcher:
         self.connection.attach(writer, self)
         try:
             self._busy = True
-            await self._owner.run(self._connect())
+            if self._ending is None:
+                await self._owner.run(self._connect())
             await self._serve()
         finally:
             await self._node.finish(self._end(writer))
