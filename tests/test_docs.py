@@ -17,7 +17,7 @@ def test_the_snippets_of_the_page_run(page: Path) -> None:
     for match in BLOCK.finditer(text):
         # The lines before the block keep its line numbers those of the page.
         lines = text[: match.start(1)].count("\n")
-        exec(compile("\n" * lines + match[1], str(page), "exec"), names)  # noqa: S102
+        exec(compile("\n" * lines + match[1], str(page), "exec"), names)
     for name, function in list(names.items()):
         if name.startswith("test_") and callable(function):
             function()

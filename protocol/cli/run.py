@@ -51,12 +51,20 @@ def config(
 @click.command()
 @click.argument("target", metavar="MODULE:APP")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on."
+)
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes.")
 @click.option("--reload", is_flag=True, help="Restart when a file changes; for development.")
-@click.option("--trusted-proxies", metavar="ADDRESSES", help="Believe forwarded headers from these, by comma.")
-@click.option("--max-frame", default=MAX_FRAME, show_default=True, type=click.IntRange(1), help="Bytes of a frame.")
-@click.option("--grace", default=GRACE_SECONDS, show_default=True, type=click.IntRange(1), help="Seconds to drain.")
+@click.option(
+    "--trusted-proxies", metavar="ADDRESSES", help="Believe forwarded headers from these, by comma."
+)
+@click.option(
+    "--max-frame", default=MAX_FRAME, show_default=True, type=click.IntRange(1), help="Bytes of a frame."
+)
+@click.option(
+    "--grace", default=GRACE_SECONDS, show_default=True, type=click.IntRange(1), help="Seconds to drain."
+)
 def run(**options: Any) -> None:
     """Serve an application: uvicorn, with a class of our own for WebSockets.
 
