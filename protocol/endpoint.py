@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from fastapi import APIRouter, Depends, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
 
-from protocol.asyncapi import Described, at, document
+from protocol.asyncapi import Described, at, build
 from protocol.middleware.protocol import SERVE, ProtocolMiddleware, Served
 from protocol.types import Receive, Scope, Send, User
 
@@ -88,7 +88,7 @@ def _document_of(protocol: Routed) -> Callable[[Request], Response]:
         """The AsyncAPI document, for the address at which it is asked for."""
         app, url = request.app, request.url
         if app not in made:
-            made[app] = document(app, protocol)
+            made[app] = build(app, protocol)
         scheme = "wss" if url.scheme == "https" else "ws"
         return JSONResponse(at(made[app], f"{scheme}://{url.netloc}{request.scope.get('root_path', '')}"))
 

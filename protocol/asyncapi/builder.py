@@ -84,6 +84,11 @@ def document(app: Any, protocol: Described, *, server: str = SERVER) -> Object:
 
     Raises ``ConfigurationError`` where ``app`` does not serve it.
     """
+    return at(build(app, protocol), server)
+
+
+def build(app: Any, protocol: Described) -> Object:
+    """The document without the address, which :func:`at` fills in."""
     declaration: object = protocol
     found = [socket for socket in sockets(app) if socket.protocol is declaration]
     if not found:
@@ -91,11 +96,11 @@ def document(app: Any, protocol: Described, *, server: str = SERVER) -> Object:
             f"The application does not serve the protocol {protocol.title!r}: app.include_router(….router), or "
             f"app.add_middleware(ProtocolMiddleware, protocol=…)."
         )
-    return at(_Builder(protocol).build(found), server)
+    return _Builder(protocol).build(found)
 
 
 def at(document: Object, server: str) -> Object:
-    """``document`` with its URLs filled in: the protocol is served at ``server``."""
+    """A document that was built, served at the URL ``server``."""
     url = urlsplit(server)
     address: Object = {"host": url.netloc, "protocol": url.scheme}
     if path := url.path.rstrip("/"):

@@ -67,7 +67,7 @@ class _Examples:
                 return schema[keyword][0]
         if "const" in schema:
             return schema["const"]
-        if schema.get("default") is not None:
+        if schema.get("default") not in (None, [], {}):
             return schema["default"]
         for inner in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
             if inner != {"type": "null"}:

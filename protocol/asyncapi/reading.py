@@ -1,0 +1,143 @@
+"""An AsyncAPI document as its readers need it: references followed, messages by channel and direction.
+
+For documents of anybody: nothing is assumed but version 3 of the specification. What is wrong with one is said by
+:mod:`protocol.asyncapi.lint`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from protocol.asyncapi.draft07 import JsonSchema
+from protocol.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    import jsonschema_rs
+
+Action = Literal["receive", "send"]
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A message of a document. ``pointer`` is where it stands; ``schema`` is complete in itself."""
+
+    pointer: str
+    name: str
+    schema: JsonSchema
+
+    def validator(self) -> "jsonschema_rs.Draft7Validator":
+        """A validator of the schema, formats included. Raises ``ValueError`` where it is none."""
+        try:
+            import jsonschema_rs
+        except ImportError as error:
+            raise ImportError(
+                "Validating by a document needs jsonschema-rs, which is not installed: pip install 'fastapi-protocol[fuzz]'"
+            ) from error
+        return jsonschema_rs.Draft7Validator(self.schema, validate_formats=True)
+
+
+class Reader:
+    """Reads one document, decoded from JSON or YAML."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.document = document
+
+    @classmethod
+    def load(cls, text: str) -> "Reader":
+        """Read JSON, or YAML where PyYAML is installed. Raises ``ConfigurationError``."""
+        document = _decoded(text)
+        if not isinstance(document, dict) or not str(document.get("asyncapi", "")).startswith("3."):
+            raise ConfigurationError(
+                "An AsyncAPI document of version 3 was expected: it begins with asyncapi: 3.1.0."
+            )
+        return cls(document)
+
+    def resolve(self, node: Any) -> Any:
+        """What ``node`` stands for: the target of a reference, through others, or itself.
+
+        Raises ``ConfigurationError`` for a reference that leads nowhere, in a circle, or out of the document.
+        """
+        seen: list[str] = []
+        while isinstance(node, Mapping) and isinstance(pointer := node.get("$ref"), str):
+            if pointer in seen:
+                raise ConfigurationError(f"The reference {pointer!r} leads in a circle.")
+            seen.append(pointer)
+            node = self.at(pointer)
+        return node
+
+    def at(self, pointer: str) -> Any:
+        """What stands at a JSON pointer in a fragment (RFC 6901, section 6)."""
+        if not pointer.startswith("#/"):
+            raise ConfigurationError(f"The reference {pointer!r} leaves the document.")
+        found: Any = self.document
+        for part in pointer[2:].split("/"):
+            name = part.replace("~1", "/").replace("~0", "~")
+            try:
+                found = found[int(name) if isinstance(found, list) else name]
+            except (LookupError, TypeError, ValueError):
+                raise ConfigurationError(f"The reference {pointer!r} leads nowhere.") from None
+        return found
+
+    def channels(self) -> Mapping[str, Mapping[str, Any]]:
+        """The channels, by key."""
+        return {name: self.resolve(one) for name, one in self.document.get("channels", {}).items()}
+
+    def operations(self) -> Mapping[str, Mapping[str, Any]]:
+        """The operations, by key."""
+        return {name: self.resolve(one) for name, one in self.document.get("operations", {}).items()}
+
+    def messages(self, channel: str, action: Action) -> Iterator[Payload]:
+        """What the server receives or sends on ``channel``; replies are sent too."""
+        own = {"$ref": f"#/channels/{channel}"}
+        found: dict[str, None] = {}
+        for operation in self.operations().values():
+            asked, reply = operation.get("action"), self.resolve(operation.get("reply", {}))
+            if asked == action and operation.get("channel") == own:
+                found.update(dict.fromkeys(self.pointers(operation)))
+            answer = {"channel": operation.get("channel"), **reply}
+            if asked != action and reply.keys() & {"channel", "messages"} and answer["channel"] == own:
+                found.update(dict.fromkeys(self.pointers(answer)))
+        for pointer in found:
+            yield self.payload(pointer)
+
+    def pointers(self, operation: Mapping[str, Any]) -> list[str]:
+        """Where the messages of an operation, or of a reply, stand: all of its channel's unless it names them."""
+        if "messages" in operation:
+            return [one["$ref"] for one in operation["messages"]]
+        channel = operation["channel"]
+        return [f"{channel['$ref']}/messages/{name}" for name in self.resolve(channel).get("messages", {})]
+
+    def payload(self, pointer: str) -> Payload:
+        """The message at ``pointer``."""
+        message = self.resolve({"$ref": pointer})
+        return Payload(
+            pointer, message.get("name", pointer.rpartition("/")[2]), self.schema(message.get("payload", {}))
+        )
+
+    def schema(self, node: Any) -> JsonSchema:
+        """A schema complete in itself: what it refers to is under ``components``, as in the document."""
+        found = self.resolve(node)
+        if isinstance(found, Mapping) and "schemaFormat" in found:
+            found = self.resolve(found["schema"])
+        if not isinstance(found, Mapping):
+            found = {} if found else {"not": {}}
+        schemas = self.document.get("components", {}).get("schemas", {})
+        return {**found, "components": {"schemas": schemas}} if schemas else dict(found)
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        import yaml
+    except ImportError:
+        raise ConfigurationError(
+            "The document is no JSON. If it is YAML: pip install 'fastapi-protocol[fuzz]'"
+        ) from None
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"The document is neither JSON nor YAML: {error}") from None

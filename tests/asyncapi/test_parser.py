@@ -1,0 +1,132 @@
+"""The parser that AsyncAPI publishes has nothing to say against our documents.
+
+It comes from npm, once, into a folder of the user's cache.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel, Field, HttpUrl
+from starlette.middleware import Middleware
+
+from examples.chat.app import create_app
+from protocol import Message, MessageProtocol, User
+from protocol.asyncapi import document, lint
+from protocol.asyncapi.served import sockets
+from protocol.middleware import JWTAuthMiddleware, OriginMiddleware
+
+PACKAGE = "@asyncapi/parser@3.6.3"
+CACHE = (
+    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastapi-protocol" / "asyncapi-parser"
+)
+SCRIPT = """
+import { Parser } from '@asyncapi/parser';
+import { readFileSync } from 'node:fs';
+const parser = new Parser();
+const found = [];
+for (const file of process.argv.slice(2)) found.push(await parser.validate(readFileSync(file, 'utf8')));
+console.log(JSON.stringify(found));
+"""
+
+
+@pytest.fixture(scope="session")
+def parser() -> Path:
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("AsyncAPI's parser needs npm, which is not there")
+    script = CACHE / "validate.mjs"
+    if not (CACHE / "node_modules" / "@asyncapi" / "parser").is_dir():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        (CACHE / "package.json").write_text('{"private": true}')
+        command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-save", PACKAGE]
+        done = subprocess.run(command, cwd=CACHE, capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode:
+            pytest.skip(f"AsyncAPI's parser cannot be installed: {done.stderr.strip().splitlines()[-1:]}")
+    script.write_text(SCRIPT)
+    return script
+
+
+class Pet(BaseModel):
+    kind: Literal["pet"] = "pet"
+    parent: "Pet | None" = None
+
+
+class Plant(BaseModel):
+    kind: Literal["plant"] = "plant"
+    at: tuple[int, Annotated[float, Field(gt=0)]]
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Everything(Message, type="every/thing ü"):
+    """All that pydantic can say."""
+
+    one: Annotated[Pet | Plant, Field(discriminator="kind", description="One of them.")]
+    many: dict[str, list[Pet]] = {}
+    when: datetime
+    id_: UUID
+    price: Decimal = Decimal("1.5")
+    colour: Colour = Colour.BLUE
+    page: HttpUrl
+    code: Annotated[str, Field(pattern=r"^(?P<year>\d{4})-[a-z]+$")]
+    word: Annotated[str, Field(pattern=r"^(?i)yes$")]
+    anything: Any = None
+
+
+class Either(Message):
+    type: Literal["on", "off"]
+
+
+def everything() -> FastAPI:
+    async def user(token: str) -> User:
+        return User(token)
+
+    protocol = MessageProtocol(
+        "Everything", path=("/", "/ws/{room}"), receives=Either, sends=Everything, user=user
+    )
+
+    @protocol.on(Everything)
+    async def take(message: Everything) -> None: ...
+
+    auth = Middleware(JWTAuthMiddleware, key="a secret of more than thirty-two characters", required=False)
+    app = FastAPI(middleware=[Middleware(OriginMiddleware), auth])
+    app.include_router(protocol.router, prefix="/v1")
+    return app
+
+
+def bare() -> FastAPI:
+    app = FastAPI()
+    app.include_router(MessageProtocol("Bare").router)
+    return app
+
+
+def documents() -> Iterator[dict[str, Any]]:
+    for app in (create_app(), everything(), bare()):
+        protocol: Any = next(sockets(app)).protocol
+        yield document(app, protocol)
+
+
+def test_there_is_no_diagnostic(parser: Path, tmp_path: Path) -> None:
+    files = []
+    for index, found in enumerate(documents()):
+        assert lint(found) == []
+        files.append(tmp_path / f"{index}.json")
+        files[-1].write_text(json.dumps(found))
+    done = subprocess.run(
+        ["node", parser, *files], cwd=CACHE, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert json.loads(done.stdout) == [[], [], []]
