@@ -37,6 +37,8 @@ CLOSE = Slow()
 class Message(BaseModel):
     """Base of message types: frozen, strict, no extra fields, no NaN or Infinity.
 
+    A plain model in a field keeps the configuration of its own, as in pydantic.
+
     Class arguments:
 
     ``type="say"``
