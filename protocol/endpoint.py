@@ -49,7 +49,8 @@ def router_of(protocol: Routed) -> APIRouter:
         send = getattr(websocket, "_send", websocket.send)
         await middleware(websocket.scope, receive, send)
 
-    def nobody() -> None:
+    # Not a plain `def`, which would cost a thread for every connection.
+    async def nobody() -> None:
         return None
 
     # Found there by the walk of the document.
