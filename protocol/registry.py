@@ -4,18 +4,15 @@ Compiled once from the declared models. Decoding is a single ``validate_json`` o
 encoding is pydantic's own serializer. Frames, codecs and transforms are not known here.
 """
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from copy import copy
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, Literal, cast
 
 from pydantic import BaseModel
-from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema, SchemaValidator, ValidationError, core_schema, from_json
 
+from protocol.coreschema import extended, fields_of, names_of, place_of, rebuilt, schema_of
 from protocol.envelope import ID, KEY, OFFSET, Envelope
 from protocol.exceptions import ConfigurationError, InvalidMessage, LocalProtocolError
 from protocol.messages import (
@@ -59,18 +56,18 @@ class MessageUnion:
                 if tag in self.models:
                     raise ConfigurationError(
                         f"Two {direction} messages have the {self.discriminator} {tag!r}: "
-                        f"{_place(self.models[tag])} and {_place(model)}. Rename one of them."
+                        f"{place_of(self.models[tag])} and {place_of(model)}. Rename one of them."
                     )
                 self.models[tag] = model
                 choices[tag] = schema
         self._choices = choices
         self._tag_fields = {model: tag_field(model) or "" for model in unique}
-        self.known = frozenset(_names(unique)) | {*envelope.inbound, "[key]"}
+        self.known = frozenset(names_of(unique)) | {*envelope.inbound, "[key]"}
         # Where the validator left nothing, though the envelope has the field, the message was replaced by its model.
         self._no_id = None if envelope.id is None or direction == "outbound" else _LOST
         self._no_key = None if envelope.key is None or direction == "outbound" else _LOST
         union = core_schema.tagged_union_schema(choices, self.discriminator)
-        with _rebuilt(unique):
+        with rebuilt(unique):
             validator = SchemaValidator(
                 core_schema.definitions_schema(union, list(self._definitions.values()))
             )
@@ -141,15 +138,15 @@ class MessageUnion:
         # A model may have an `offset` of its own: it is refused where it meets a room with history.
         if collision := taken & {*(self.envelope.inbound if inbound else (self.envelope.ref,))}:
             raise ConfigurationError(
-                f"{_place(model)}: the field {collision.pop()!r} collides with the envelope of {self.direction} "
+                f"{place_of(model)}: the field {collision.pop()!r} collides with the envelope of {self.direction} "
                 f"messages. Rename the field, or rename or remove the envelope's: "
                 f"MessageProtocol(…, envelope=Envelope(…))."
             )
         fields = self.envelope.inbound_fields() if inbound else self.envelope.outbound_fields()
         fields = {inner: field for inner, field in fields.items() if field["validation_alias"] not in taken}
-        schema, definitions = _core_schema(model)
+        schema, definitions = schema_of(model)
         self._definitions.update(definitions)
-        return _extended(schema, model, fields, definitions)
+        return extended(schema, model, fields, definitions)
 
 
 class Registry:
@@ -202,7 +199,7 @@ def undeclared(model: type) -> str:
 def _encoder(model: type[BaseModel]) -> Callable[[BaseModel], bytes]:
     to_json = model.__pydantic_serializer__.to_json
     # The argument is not free, and most models have no alias anywhere.
-    aliased = any(field.keys() & {"serialization_alias", "alias"} for _, field in _fields([model]))
+    aliased = any(field.keys() & {"serialization_alias", "alias"} for _, field in fields_of([model]))
     return partial(to_json, by_alias=True) if aliased else to_json
 
 
@@ -211,15 +208,10 @@ def _one_discriminator(models: list[type[BaseModel]], direction: Direction) -> s
     if len(names) > 1:
         (one, first), (other, second), *_ = names.items()
         raise ConfigurationError(
-            f"All {direction} messages need the same discriminator: {_place(first)} has {one!r}, "
-            f"{_place(second)} has {other!r}."
+            f"All {direction} messages need the same discriminator: {place_of(first)} has {one!r}, "
+            f"{place_of(second)} has {other!r}."
         )
     return next(iter(names), "type")
-
-
-def _place(model: type[BaseModel]) -> str:
-    file = getattr(sys.modules.get(model.__module__), "__file__", None)
-    return f"{model.__qualname__} ({file or model.__module__})"
 
 
 _LOST: Final = object()
@@ -237,92 +229,3 @@ def _refuse_constants(body: str | bytes, id: Ref | None) -> None:
         from_json(body, allow_inf_nan=False)
     except ValueError:
         raise InvalidMessage("NaN and Infinity are not JSON.", id=id, frame=body) from None
-
-
-def _core_schema(model: type[BaseModel]) -> tuple[CoreSchema, dict[str, CoreSchema]]:
-    try:
-        model.model_rebuild()
-    except (PydanticUndefinedAnnotation, PydanticUserError) as error:
-        raise ConfigurationError(
-            f"{_place(model)} refers to a type that is not defined: {str(error).splitlines()[0]}. "
-            f"Define it before the handlers, or call {model.__name__}.model_rebuild() where it is known."
-        ) from None
-    schema = model.__pydantic_core_schema__
-    if schema["type"] == "definitions":
-        return schema["schema"], {definition["ref"]: definition for definition in schema["definitions"]}
-    return schema, {}
-
-
-@contextmanager
-def _rebuilt(models: list[type[BaseModel]]) -> Iterator[None]:
-    """pydantic-core takes the validator that a complete class has already, whatever schema it is given."""
-    for model in models:
-        model.__pydantic_complete__ = False
-    try:
-        yield
-    finally:
-        for model in models:
-            model.__pydantic_complete__ = True
-
-
-def _extended(
-    schema: CoreSchema,
-    model: type[BaseModel],
-    fields: Mapping[str, Any],
-    definitions: Mapping[str, CoreSchema],
-) -> CoreSchema:
-    """A copy of the schema of ``model`` with ``fields`` added to its own; validators around it stay."""
-    node = cast(dict[str, Any], copy(schema))
-    if node["type"] == "definition-ref":
-        return _extended(definitions[node["schema_ref"]], model, fields, definitions)
-    # The copy is another schema than the one that other models may refer to.
-    node.pop("ref", None)
-    if node["type"] == "model-fields":
-        node["fields"] = {**node["fields"], **fields}
-        return cast(CoreSchema, node)
-    if node.get("root_model") or node.get("custom_init") or "schema" not in node:
-        raise ConfigurationError(
-            f"{_place(model)} cannot be a message: a message is a model with fields, without an __init__ of its own."
-        )
-    node["schema"] = _extended(node["schema"], model, fields, definitions)
-    return cast(CoreSchema, node)
-
-
-def _names(models: Iterable[type[BaseModel]]) -> Iterator[str]:
-    """Every name that pydantic may put into a location for a place that the schema knows."""
-    for name, field in _fields(models):
-        yield name
-        alias = field.get("validation_alias", ())
-        paths = alias if isinstance(alias, list) else [[alias]]
-        yield from (part for path in paths for part in path if isinstance(part, str))
-
-
-# The keys of a core schema under which other core schemas stand.
-_NESTED: Final = {
-    "schema", "definitions", "choices", "items_schema", "keys_schema", "values_schema", "extras_schema", "steps",
-    "json_schema", "python_schema", "lax_schema", "strict_schema", "arguments_schema", "computed_fields",
-    "return_schema",
-}  # fmt: skip
-
-
-def _fields(models: Iterable[type[BaseModel]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The fields, wherever they stand in the core schemas of ``models``, as pydantic-core has them."""
-    todo: list[Any] = [model.__pydantic_core_schema__ for model in models]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, list | tuple):
-            todo.extend(node)
-        elif isinstance(node, dict) and isinstance(node.get("type"), str):
-            if node["type"] in {"model-fields", "typed-dict", "dataclass-args"}:
-                members = node["fields"]
-                pairs = (
-                    members.items() if isinstance(members, dict) else ((one["name"], one) for one in members)
-                )
-                for name, field in pairs:
-                    yield name, field
-                    todo.append(field)
-            elif node["type"] == "computed-field":
-                yield node["property_name"], node
-            todo.extend(node[key] for key in node.keys() & _NESTED)
-            if node["type"] == "tagged-union":
-                todo.extend(node["choices"].values())

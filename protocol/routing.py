@@ -1,7 +1,8 @@
 """Decorators that register an application's functions, and what they record.
 
 A router is a declaration: nothing runs here. A protocol is a router too, and compiles what all its routers have
-recorded (:mod:`protocol.application`).
+recorded (:mod:`protocol.application`). The module is long by the overloads, and because each decorator checks its
+function in the place where the error can name it.
 """
 
 import inspect
