@@ -84,6 +84,8 @@ class Hub:
         self._presence = presence
         self._finish = finish
         self._storable: set[type[BaseModel]] = set()
+        # Who is in a room, or is not any more, and the presence store may not know it.
+        self._unsettled: dict[tuple[Connection, str], None] = {}
         self._followed: set[str] = set()
         self._following: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._max_rooms = max_rooms
@@ -177,10 +179,19 @@ class Hub:
 
     async def rejoin(self, connection: Connection) -> None:
         """The presence store has lost a connection of this node, which was renewed too late."""
+        self._unsettled.update(dict.fromkeys((connection, name) for name in connection.memberships))
         await self._presence.connect(connection.user.id, connection.id)
-        for room in list(connection.memberships.values()):
-            if room.spec.presence and await self._presence.join(room.name, connection.user.id, connection.id):
-                await self._announce_joined(room, connection.user)
+
+    async def settle(self) -> None:
+        """Tell the presence store of joins and departures that it does not know. Raises ``Unavailable``."""
+        for connection, name in list(self._unsettled):
+            async with self._visit(name, self._find(name)[0]) as room:
+                self._unsettled.pop((connection, name), None)
+                # A connection that is gone was taken out of the store as a whole, or lapses there.
+                if connection in room:
+                    await self._appear(connection, room)
+                elif connection.id in self.fanout.connections and await self._disappear(connection, room):
+                    await self.announce_left(connection.user, name)
 
     async def announce_left(self, user: User, name: str) -> None:
         """Tell a room that the last connection of ``user`` has left it. Never raises ``Exception``."""
@@ -269,12 +280,7 @@ class Hub:
     async def _enter(self, connection: Connection, room: LocalRoom, since: Position | None) -> Membership:
         """Subscribe, hold back what comes, read what was missed, and be seen."""
         page = await self._subscribe(connection, room, since)
-        members = Members(0, ())
-        if room.spec.presence:
-            first = await self._presence.join(room.name, connection.user.id, connection.id)
-            members = await self._presence.members(room.name, limit=ANNOUNCED)
-            if first and members.count <= ANNOUNCED:
-                await self._announce_joined(room, connection.user)
+        members = await self._appear(connection, room)
         current = handling.get()
         if current is not None and current.connection is connection and not current.ended:
             current.joined.append(room)
@@ -316,18 +322,41 @@ class Hub:
             if connection not in room:
                 raise NotAMember("The connection is not in this room.")
             await self._remove(connection, room)
-            user = connection.user
-            if room.spec.presence and await self._presence.leave(room.name, user.id, connection.id):
-                await self.announce_left(user, room.name)
+            if await self._disappear(connection, room):
+                await self.announce_left(connection.user, room.name)
 
     async def _withdraw(self, connection: Connection, room: LocalRoom) -> None:
         """Undo what there is of a join; the room is visited already."""
         await self._remove(connection, room)
-        if room.spec.presence:
-            try:
-                await self._presence.leave(room.name, connection.user.id, connection.id)
-            except Unavailable:
-                logger.warning("A failed join could not be taken back", extra={"room": room.name})
+        await self._disappear(connection, room)
+
+    async def _appear(self, connection: Connection, room: LocalRoom) -> Members:
+        """Be seen in a room; announced where it is the user's first connection there."""
+        if not room.spec.presence:
+            return Members(0, ())
+        self._unsettled[connection, room.name] = None
+        first = await self._presence.join(room.name, connection.user.id, connection.id)
+        self._unsettled.pop((connection, room.name), None)
+        members = await self._presence.members(room.name, limit=ANNOUNCED)
+        if first and members.count <= ANNOUNCED:
+            said = self._hooks.joined(connection.user, Room(room.name, self))
+            await self._announce(said, (f"room:{room.name}",), exclude_user=connection.user.id)
+        return members
+
+    async def _disappear(self, connection: Connection, room: LocalRoom) -> bool:
+        """Be seen in a room no longer; true where it was the user's last connection there.
+
+        A store that does not answer is told with a later renewal.
+        """
+        if not room.spec.presence:
+            return False
+        try:
+            last = await self._presence.leave(room.name, connection.user.id, connection.id)
+        except Unavailable:
+            self._unsettled[connection, room.name] = None
+            return False
+        self._unsettled.pop((connection, room.name), None)
+        return last
 
     async def _remove(self, connection: Connection, room: LocalRoom) -> None:
         room.live.pop(connection, None)
@@ -347,10 +376,6 @@ class Hub:
         if room.spec.presence:
             members = await self._presence.members(room.name, limit=ANNOUNCED)
         return Membership(room.name, members, page.position)
-
-    async def _announce_joined(self, room: LocalRoom, user: User) -> None:
-        said = self._hooks.joined(user, Room(room.name, self))
-        await self._announce(said, (f"room:{room.name}",), exclude_user=user.id)
 
     async def _announce(
         self,

@@ -210,6 +210,7 @@ class Node:
             for id in renewal.lost:
                 if id in connections:
                     await self.hub.rejoin(connections[id])
+            await self.hub.settle()
         except Exception:
             logger.exception("The presence of this node's connections could not be renewed")
 
