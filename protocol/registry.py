@@ -4,9 +4,10 @@ Compiled once from the declared models. Decoding is a single ``validate_json`` o
 encoding is pydantic's own serializer. Frames, codecs and transforms are not known here.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import enum
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
@@ -61,7 +62,9 @@ class MessageUnion:
                 self.models[tag] = model
                 choices[tag] = schema
         self._choices = choices
-        self._tag_fields = {model: tag_field(model) or "" for model in unique}
+        # A model with one tag need not be asked for it.
+        self._tags = {model: tags[0] for model in unique if len(tags := tags_of(model)) == 1}
+        self._tag_fields = {model: tag_field(model) or "" for model in unique if model not in self._tags}
         self.known = frozenset(names_of(unique)) | {*envelope.inbound, "[key]"}
         # Where the validator left nothing, though the envelope has the field, the message was replaced by its model.
         self._no_id = None if envelope.id is None or direction == "outbound" else _LOST
@@ -92,7 +95,7 @@ class MessageUnion:
         if id is _LOST or key is _LOST:
             found = from_json(body)
             id, key = found.get(self.envelope.id), found.get(self.envelope.key)
-        if _CONSTANTS[type(body)](body):
+        if _has_constants(body):
             _refuse_constants(body, id)
         if id is None and key is None:
             return message, NO_REQUEST
@@ -101,8 +104,11 @@ class MessageUnion:
 
     def tag(self, message: BaseModel) -> str:
         """The tag of a message of this direction. Raises ``KeyError`` for another."""
-        tag = getattr(message, self._tag_fields[type(message)])
-        return cast(str, getattr(tag, "value", tag))
+        model = type(message)
+        if model in self._tags:
+            return self._tags[model]
+        tag: str = getattr(message, self._tag_fields[model])
+        return tag.value if isinstance(tag, enum.Enum) else tag
 
     def invalid(self, error: ValidationError, request: Request) -> InvalidMessage:
         """What a validation error that a transform raised becomes."""
@@ -216,11 +222,12 @@ def _one_discriminator(models: list[type[BaseModel]], direction: Direction) -> s
 
 _LOST: Final = object()
 
-# Whether a body may have one of the constants in it, which is rare.
-_CONSTANTS: Final[Mapping[type, Callable[[Any], bool]]] = {
-    str: lambda body: "NaN" in body or "Infinity" in body,
-    bytes: lambda body: b"NaN" in body or b"Infinity" in body,
-}
+
+def _has_constants(body: str | bytes) -> bool:
+    """Whether a body may have one of the constants in it, which is rare."""
+    if isinstance(body, str):
+        return "NaN" in body or "Infinity" in body
+    return b"NaN" in body or b"Infinity" in body
 
 
 def _refuse_constants(body: str | bytes, id: Ref | None) -> None:

@@ -267,6 +267,19 @@ def test_a_class_validates_alone_as_before() -> None:
     assert Say.model_validate_json(body(room="a", text="hi")) == Say(room="a", text="hi")
 
 
+def test_the_tag_of_an_enum_is_its_value_where_there_are_several() -> None:
+    class Kind(str, enum.Enum):  # noqa: UP042
+        ON = "on"
+        OFF = "off"
+
+    class Switch(Message):
+        type: Literal[Kind.ON, Kind.OFF]
+
+    union = inbound(Switch)
+    assert type(union.tag(union.decode(body(type="off"))[0])) is str
+    assert union.tag(Switch(type=Kind.ON)) == "on"
+
+
 # What bad input gets.
 
 
