@@ -13,18 +13,23 @@ from typing import Any
 
 from tests.chat.people import SECRET
 
-ROOT = Path.cwd()
+ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0
 """Seconds to wait for what must come."""
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
 
 
 class Server:
     """One port, and a process that serves it as often as it is started."""
 
-    def __init__(self, **settings: Any) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+    def __init__(self, *, port: int | None = None, **settings: Any) -> None:
+        self.port = free_port() if port is None else port
         self.http = f"http://127.0.0.1:{self.port}"
         self.ws = f"ws://127.0.0.1:{self.port}/ws"
         self.log = ""
@@ -52,9 +57,6 @@ class Server:
         self._process.wait(PATIENCE)
         self._reader.join()
 
-    def kill(self) -> None:
-        self.stop(signal.SIGKILL)
-
     def _read(self, process: subprocess.Popen[str], ready: threading.Event) -> None:
         assert process.stderr is not None
         with process.stderr:
@@ -73,4 +75,4 @@ def serving(**settings: Any) -> Iterator[Server]:
     try:
         yield server
     finally:
-        server.kill()
+        server.stop(signal.SIGKILL)

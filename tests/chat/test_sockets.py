@@ -57,11 +57,10 @@ class Person:
 
     def closed(self) -> tuple[int, str]:
         """Code and reason of the server's close; frames before it are in ``seen``."""
-        try:
+        with pytest.raises(ConnectionClosed) as caught:
             while True:
                 self.seen.append(json.loads(self.socket.recv(PATIENCE)))
-        except ConnectionClosed as end:
-            close = end.rcvd
+        close = caught.value.rcvd
         return (1006, "") if close is None else (close.code, close.reason)
 
 

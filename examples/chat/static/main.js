@@ -158,7 +158,7 @@ class Page {
     this.#members.render(state);
     this.#banner.render(client);
     this.#composer.render(client);
-    this.#log.render(state);
+    this.#log.render(client);
     if (state.open !== this.#open) {
       this.#open = state.open;
       this.#focus();

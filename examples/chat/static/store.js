@@ -7,7 +7,7 @@
  * @typedef {"online" | "away" | "busy"} Status
  *
  * @typedef {{kind: "message", id: string, user: string, text: string, at: string}} MessageItem
- * @typedef {{kind: "gap", id: string}} GapItem Messages are missing here, and the server can no longer replay them.
+ * @typedef {{kind: "gap", id: string}} GapItem Messages may be missing here: the server can no longer replay them.
  * @typedef {MessageItem | GapItem} Item
  *
  * @typedef {object} Conversation

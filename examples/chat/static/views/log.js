@@ -55,8 +55,8 @@ export class LogView {
     return this.#following;
   }
 
-  /** @param {import("../store.js").State} state */
-  render(state) {
+  /** @param {import("../client.js").Client} client */
+  render({ state, link }) {
     const conversation = state.conversations.get(state.open ?? "");
     const rows = conversation ? timeline(conversation, state.outbox, state.me) : [];
     if (state.open === this.#open) {
@@ -65,7 +65,7 @@ export class LogView {
     } else {
       this.#enter(state.open, rows);
     }
-    write(this.#empty, rows.length ? "" : emptiness(conversation));
+    write(this.#empty, rows.length ? "" : emptiness(conversation, link));
     const unread = conversation?.unread ?? 0;
     this.#latest.hidden = this.#following;
     write(this.#latest, unread ? `${shortened(unread)} new ↓` : "Latest ↓");
@@ -176,7 +176,11 @@ function create(row) {
         element("span", {}, dayName(new Date(row.at), new Date())),
       );
     case "gap":
-      return element("li", { className: "line gap" }, element("span", {}, "Some messages are missing here"));
+      return element(
+        "li",
+        { className: "line gap" },
+        element("span", {}, "Some messages may be missing here"),
+      );
     case "marker":
       return element("li", { className: "line marker" }, element("span", {}, "New messages"));
     case "message":
@@ -223,11 +227,18 @@ function dayName(day, now) {
   return DAY.format(day);
 }
 
-/** @param {import("../store.js").Conversation | undefined} conversation */
-function emptiness(conversation) {
+/**
+ * @param {import("../store.js").Conversation | undefined} conversation
+ * @param {import("../connection.js").Link} link
+ */
+function emptiness(conversation, link) {
   if (!conversation) return "Join a room, or write to someone, to begin.";
   if (conversation.kind === "private") {
     return `Say hello to ${conversation.name}. Private messages are not kept: they reach people while they are connected.`;
   }
-  return conversation.joined ? "Nothing has been said since you came. Say hello!" : "Joining the room…";
+  if (conversation.joined) return "Nothing has been said since you came. Say hello!";
+  // What is wrong, and what can be done, is in the banner.
+  return link.phase === "open" && !conversation.problem
+    ? "Joining the room…"
+    : "You are not in this room now.";
 }
