@@ -37,4 +37,6 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def quiet_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """No peer makes the server complain; a test that expects a line takes it out with ``caplog.clear()``."""
     yield
-    assert [record.getMessage() for record in caplog.records if record.levelno > logging.INFO] == []
+    assert [
+        record.getMessage() for record in caplog.get_records("call") if record.levelno > logging.INFO
+    ] == []

@@ -24,7 +24,9 @@ from tests.servers.harness import (
     connected,
     echo,
     frame,
+    handshake,
     limits,
+    raw,
     server_frame,
     serving,
     text,
@@ -259,6 +261,21 @@ async def test_a_peer_that_does_not_read_is_reset_after_a_close() -> None:
         await until(server.idle)
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await peer.reader.readexactly(10_000_000)
+
+
+async def test_a_peer_that_does_not_read_is_reset_after_a_refusal() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.http.response.start", "status": 404})
+        await send({"type": "websocket.http.response.body", "body": bytes(10_000_000)})
+
+    async with (
+        serving(app, ws=limits(closing_timeout=0.05)) as server,
+        raw(server, receive_buffer=4096) as peer,
+    ):
+        peer.send(handshake())
+        assert (await peer.response())[0] == 404
+        await until(server.idle)
 
 
 async def test_a_peer_that_does_not_read_is_reset_after_it_closed_its_half() -> None:

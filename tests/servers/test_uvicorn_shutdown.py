@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from uvicorn.protocols.utils import ClientDisconnected
 
 from protocol.servers.http import HTTPProtocol
 from protocol.servers.uvicorn import WebSocketProtocol
@@ -95,7 +96,7 @@ async def test_the_application_sees_the_messages_before_the_shutdown_and_then_th
         here.set()
         await go_on.wait()
         got.extend([await receive(), await receive()])
-        with pytest.raises(OSError, match=""):
+        with pytest.raises(ClientDisconnected):
             await send({"type": "websocket.send", "text": "too late"})
 
     async with running(app) as (server, address), connected(address) as peer:
