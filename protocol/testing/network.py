@@ -60,14 +60,13 @@ class Link:
             await self.way()
             if not self._cut:
                 return answer
-        await asyncio.sleep(TIMEOUT)
+        await self._pass(TIMEOUT)
         raise Unavailable("There was no answer.")
 
     async def way(self) -> None:
         """Wait as long as one way takes."""
         if seconds := self._seconds(self._latency):
-            self.until = max(self.until, self._loop.time() + seconds)
-            await asyncio.sleep(seconds)
+            await self._pass(seconds)
 
     def carry(self, broker: "RemoteBroker", publication: Publication) -> Delivery | None:
         """Bring a publication to the node; sometimes at once, where the node is its publisher."""
@@ -101,6 +100,10 @@ class Link:
         # What was applied before the node let go of a channel does not come when it takes the channel up again.
         elif subscriptions & broker.subscriptions(publication.channels):
             broker.receive(publication)
+
+    async def _pass(self, seconds: float) -> None:
+        self.until = max(self.until, self._loop.time() + seconds)
+        await asyncio.sleep(seconds)
 
     def _seconds(self, most: float) -> float:
         return 0.0 if self._random.random() < _INSTANT else self._random.random() * most

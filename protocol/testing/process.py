@@ -19,6 +19,9 @@ from protocol.types import ASGIApp, Ref, User
 KEEPALIVE: Final = 35.0
 """Seconds after which a server notices that a peer has vanished: those to its next ping, and for the answer."""
 
+HANDSHAKE: Final = 10.0
+"""Seconds after which a client gives up a handshake that is not answered."""
+
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """The date at which the time of a simulation begins."""
 
@@ -135,7 +138,7 @@ class SimulatedClient(Client):
         record: Callable[[str], None],
         **options: Any,
     ) -> None:
-        super().__init__(process.app, user=user, **options)
+        super().__init__(process.app, user=user, patience=0, **options)
         self.name = f"{name}@{process.name}"
         self.scope["state"] = dict(process.state)
         self._process = process
@@ -150,12 +153,15 @@ class SimulatedClient(Client):
         return self._task
 
     async def connect(self) -> Self:
+        """Shake hands. Raises ``Refused``, or ``ConnectionError`` where nothing answers."""
+        self._patience = HANDSHAKE
         try:
             return await super().connect()
         except AssertionError:
-            if self.closed is None:
-                raise
-            raise ConnectionResetError(f"{self.name} was cut off during the handshake.") from None
+            self.cut()
+            raise ConnectionAbortedError(f"{self.name}: the handshake was not answered.") from None
+        finally:
+            self._patience = 0
 
     async def close(self, code: int = codes.NORMAL, reason: str = "") -> None:
         if self._process.alive:
@@ -199,6 +205,8 @@ class SimulatedClient(Client):
 
     async def _run(self) -> None:
         self._process.enter()
+        # What runs from here on belongs to the process, and runs only if that does.
+        await asyncio.sleep(0)
         await super()._run()
 
     async def _take(self, event: Event) -> None:
@@ -211,8 +219,8 @@ class SimulatedClient(Client):
         self._record(f"{self.name} < {event}")
 
     async def _wait(self, within: float = 0) -> bool:
-        if within:
-            return await super()._wait(within)
+        if seconds := within or self._patience:
+            return await super()._wait(seconds)
         self._changed.clear()
         while await self._advance():
             if self._changed.is_set():

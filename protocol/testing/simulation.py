@@ -85,7 +85,7 @@ class Simulation:
     ) -> SimulatedClient:
         """Connect a client of ``user`` to a node; ``options`` are those of ``Client``.
 
-        Raises ``Refused``, and ``ConnectionError`` where the node is down, or killed meanwhile.
+        Raises ``Refused``, and ``ConnectionError`` where the node is down or does not answer.
         """
         process = self._processes[node]
         if not process.alive:

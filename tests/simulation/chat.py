@@ -58,14 +58,20 @@ class Resuming:
         self.client: SimulatedClient | None = None
 
     async def come(self, node: int) -> bool:
-        """Connect and ask to be let in. False: the node is down."""
+        """Connect and ask to be let in. False: nobody answers."""
         try:
             self.client = await self._simulation.connect(self.user, node=node)
         except ConnectionError:
+            self.client = None
             return False
         self._read, self._joined, self._since = 0, False, self.position
         await self.client.send(Join(room=self._room, since=self._since), id="join")
         return True
+
+    @property
+    def closed(self) -> bool:
+        """The connection is gone."""
+        return self.client is None or self.client.closed is not None
 
     async def say(self, text: str, *, key: str | None = None) -> None:
         """Say something; its acknowledgement is seen in ``read``."""
@@ -96,6 +102,11 @@ class Resuming:
             self.position = Since(offset=frame["offset"], epoch=self.position.epoch)
         elif frame["type"] == "ack" and frame["ref"] != "join":
             assert self.acknowledged.setdefault(frame["ref"], frame["offset"]) == frame["offset"]
+        elif frame["type"] == "error" and frame.get("ref") == "join":
+            # Without an answer it is unknown whether one is in the room.
+            assert frame["retryable"]
+            assert self.client is not None
+            self.client.cut()
         else:
             assert frame["type"] in {"member_joined", "member_left"} or frame.get("retryable"), frame
 
