@@ -1,6 +1,7 @@
 """The linter finds what makes a document useless, and names the place."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -220,3 +221,9 @@ def test_what_is_no_document_is_refused(text: str, complaint: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Reader.load(text)
     assert str(caught.value).startswith(complaint)
+
+
+def test_every_code_is_explained_in_the_docs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "asyncapi.md").read_text()
+    for code, meaning in CODES.items():
+        assert f"| `{code}` | {meaning} |" in page
