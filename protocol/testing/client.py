@@ -19,7 +19,8 @@ from protocol.envelope import Envelope
 from protocol.messages import tags_of
 from protocol.node import NODE, Node
 from protocol.testing.clock import VirtualLoop
-from protocol.types import ASGIApp, Ref, Scope, User
+from protocol.testing.wire import MemoryWire
+from protocol.types import WIRE, ASGIApp, Ref, Scope, User
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -40,7 +41,8 @@ class Client:
     """A client of ``app``, connected between ``async with``.
 
     ``user`` is who an authentication middleware would have found out. ``patience``: real seconds to wait where
-    time is not virtual. ``node`` serves the connection, where there are several.
+    time is not virtual. ``node`` serves the connection, where there are several. ``wire`` offers the way past
+    ``send`` that the framework's own server has; without it the client is as on any other server.
 
     Attributes:
         frames: every frame that came and was not expected yet, decoded.
@@ -59,6 +61,7 @@ class Client:
         client: tuple[str, int] | None = ("127.0.0.1", 50000),
         envelope: Envelope | None = None,
         node: Node | None = None,
+        wire: bool = False,
         patience: float = 5.0,
     ) -> None:
         self.app = app
@@ -92,6 +95,9 @@ class Client:
             self.scope["user"] = User(user) if isinstance(user, str) else user
         if node is not None:
             self.scope[NODE] = node
+        self._wire = MemoryWire(self._take, self._arrived, self._reset) if wire else None
+        if wire:
+            self.scope["extensions"][WIRE] = self._wire
         self._ids = itertools.count(1)
         self._task: asyncio.Task[None] | None = None
         self._events: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
@@ -129,22 +135,26 @@ class Client:
     async def close(self, code: int = codes.NORMAL, reason: str = "") -> None:
         """Close, and wait until the application has finished. What it raises is raised here."""
         self._events.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
-        self._reading.set()
+        self.resume()
         if self._task is not None:
             await self._task
 
     def drop(self) -> None:
         """Vanish without a close frame; the application finds out in its own time."""
         self._events.put_nowait({"type": "websocket.disconnect", "code": codes.ABNORMAL})
-        self._reading.set()
+        self.resume()
 
     def pause(self) -> None:
         """Read nothing more: what the server sends waits in its outbox."""
         self._reading.clear()
+        if self._wire is not None:
+            self._wire.pause()
 
     def resume(self) -> None:
         """Read again."""
         self._reading.set()
+        if self._wire is not None:
+            self._wire.resume()
 
     # Talking.
 
@@ -285,14 +295,15 @@ class Client:
 
     async def _take(self, event: MutableMapping[str, Any]) -> None:
         """What the application sends."""
+        if self._wire is not None:
+            self._wire.flush()
         await self._reading.wait()
         kind = event["type"]
         if kind == "websocket.accept":
             self.accepted = event
         elif kind == "websocket.send":
             text = event.get("text")
-            frame: Any = orjson.loads(event["bytes"] if text is None else text)
-            self.frames.append(frame)
+            self._arrived(event["bytes"] if text is None else text)
         elif kind == "websocket.close" and self.accepted is not None:
             self.closed = (event.get("code", codes.NORMAL), event.get("reason") or "")
             self._events.put_nowait({"type": "websocket.disconnect", "code": self.closed[0]})
@@ -300,6 +311,16 @@ class Client:
             self._response = event
         elif kind == "websocket.http.response.body":
             self._response_body += event.get("body", b"")
+        self._changed.set()
+
+    def _arrived(self, frame: str | bytes) -> None:
+        self.frames.append(orjson.loads(frame))
+        self._changed.set()
+
+    def _reset(self) -> None:
+        """The server has aborted the connection."""
+        self.closed = (codes.ABNORMAL, "")
+        self._events.put_nowait({"type": "websocket.disconnect", "code": codes.ABNORMAL})
         self._changed.set()
 
 

@@ -18,6 +18,10 @@ THREAD_SECONDS: Final = 10.0
 """How long a thread may work, in real time, before waiting for it counts as being stuck."""
 
 
+_RESOLUTION: Final = 1e-6
+"""Seconds that two timers may lie apart and still be due at once."""
+
+
 class Stuck(Exception):
     """Every task waits for something that can never come: nothing is ready, and no timer runs."""
 
@@ -47,6 +51,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         selector = _JumpingSelector()
         selector.idle = self._idle
         super().__init__(selector)
+        # The system clock's would be lost in rounding where time starts late.
+        self._clock_resolution = _RESOLUTION
 
     def time(self) -> float:
         return self._now
@@ -66,6 +72,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._executed)
         return future
 
+    async def shutdown_default_executor(self, *args: Any) -> None:
+        self._executing += 1
+        try:
+            await super().shutdown_default_executor(*args)
+        finally:
+            self._executing -= 1
+
     def _executed(self, future: asyncio.Future[Any]) -> None:
         self._executing -= 1
 
@@ -82,7 +95,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             raise Stuck("Every task waits for something that can never come, and no timer runs.")
         else:
             # A timer is due at this very moment or later; rounding must not leave it a little ahead for ever.
-            self._now += max(timeout, 1e-9)
+            self._now += max(timeout, _RESOLUTION)
         return False
 
 

@@ -13,6 +13,7 @@ from protocol import Connection, Message, MessageProtocol, Reject
 from protocol.exceptions import LocalProtocolError, Unavailable
 from protocol.middleware.protocol import ProtocolMiddleware
 from protocol.testing import Client, Refused, settle
+from protocol.types import ASGIApp, Receive, Scope, Send
 
 
 class Ask(Message, type="ask"):
@@ -76,6 +77,21 @@ def guarded(chat: MessageProtocol, path: str | None = "/plain") -> tuple[FastAPI
         return "untouched"
 
     return app, received
+
+
+class Nosy:
+    """Wraps ``send`` and does not say why."""
+
+    def __init__(self, app: ASGIApp, seen: list[str]) -> None:
+        self.app = app
+        self.seen = seen
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def nosy_send(event: Any) -> None:
+            self.seen.append(event["type"])
+            await send(event)
+
+        await self.app(scope, receive, nosy_send)
 
 
 async def test_handlers_take_their_messages_and_the_endpoint_gets_the_rest_as_it_came() -> None:
@@ -329,24 +345,17 @@ async def test_a_wrapper_of_send_sees_every_frame_and_is_named_once(caplog: pyte
     app = FastAPI()
     app.include_router(chat.router)
     seen: list[str] = []
-
-    class Nosy:
-        def __init__(self, app: Any) -> None:
-            self.app = app
-
-        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-            async def nosy_send(event: Any) -> None:
-                seen.append(event["type"])
-                await send(event)
-
-            await self.app(scope, receive, nosy_send)
-
-    app.add_middleware(Nosy)
+    app.add_middleware(Nosy, seen=seen)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            async with Client(app) as client:
+            async with Client(app, wire=True) as client:
                 await client.request(Ask(text="hi"))
     assert seen == ["websocket.accept", "websocket.send"] * 2
+    [record] = caplog.records
+    assert record.getMessage() == (
+        "Nosy wraps `send`, so every frame takes the slow way through it. If it only looks at what is sent, declare "
+        "that by protocol.types.passes(wrapper, send)."
+    )
 
 
 async def test_a_lifespan_through_the_middleware_closes_the_node() -> None:
