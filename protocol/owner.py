@@ -45,9 +45,21 @@ class Owner:
         self._interrupts = 0
         self._wanted = False
         self._running = True
+        try:
+            waits_for = work.send(None)
+        except StopIteration:
+            # Most work never waits, and what comes below is for what does.
+            return True
+        finally:
+            self._running = False
+        return await self._await(work, waits_for, before)
+
+    async def _await(self, work: Coroutine[Any, Any, None], waits_for: Any, before: int) -> bool:
+        """Await what has come to wait for something."""
+        self._running = True
         gave_way = False
         try:
-            await _Watched(work, self._suspended)
+            await _Watched(work, waits_for, self._suspended)
         except asyncio.CancelledError:
             if not self._interrupts:
                 raise
@@ -82,19 +94,27 @@ class Owner:
 
 
 class _Watched(Generator[Any, Any, None]):
-    """Awaits a coroutine, and tells whenever it suspends."""
+    """Awaits a coroutine that has begun and ``waits_for`` something, and tells whenever it suspends."""
 
-    __slots__ = ("_coroutine", "_suspended")
+    __slots__ = ("_begun", "_coroutine", "_suspended", "_waits_for")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, None], suspended: Callable[[], None]) -> None:
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, None], waits_for: Any, suspended: Callable[[], None]
+    ) -> None:
         self._coroutine = coroutine
+        self._waits_for = waits_for
         self._suspended = suspended
+        self._begun = False
 
     def __await__(self) -> Generator[Any, Any, None]:
         return self
 
     def send(self, value: Any) -> Any:
-        waits_for = self._coroutine.send(value)
+        if self._begun:
+            waits_for = self._coroutine.send(value)
+        else:
+            self._begun = True
+            waits_for = self._waits_for
         self._suspended()
         return waits_for
 
