@@ -114,7 +114,10 @@ class _Examples:
         }
         extra = schema.get("additionalProperties")
         while isinstance(extra, dict) and len(found) < max(schema.get("minProperties", 0), int(not found)):
-            found[f"key{len(found) + 1}"] = self.value(extra, "value", depth + 1)
+            key = str(self.value(schema.get("propertyNames", {}), f"key{len(found) + 1}", depth + 1))
+            if key in found:
+                raise NoExample
+            found[key] = self.value(extra, "value", depth + 1)
         return found
 
     def _array(self, schema: JsonSchema, name: str, depth: int) -> list[Any]:
@@ -163,17 +166,17 @@ def _text(schema: JsonSchema, name: str) -> str:
         repeated = name * -(-least // len(name)) if name and len(name) < least else name
         return repeated[: max(least, len(name))][:most]
     for candidate in (name, name.lower(), name.upper(), *_CANDIDATES, spelled(pattern)):
-        if candidate is not None and _fits(candidate, pattern, least, most):
+        if candidate is None or not least <= len(candidate) <= (len(candidate) if most is None else most):
+            continue
+        if _matches(pattern, candidate):
             return candidate
     raise NoExample
 
 
-def _fits(text: str, pattern: str, least: int, most: int | None) -> bool:
+def _matches(pattern: str, text: str) -> bool:
+    """Whether ``text`` matches; never for a pattern that Python cannot read."""
     try:
-        return (
-            least <= len(text) <= (len(text) if most is None else most)
-            and re.search(pattern, text) is not None
-        )
+        return re.search(pattern, text) is not None
     except re.error:
         return False
 
@@ -189,7 +192,7 @@ def spelled(pattern: str) -> str | None:
         if atom["group"] is not None:
             text = spelled(atom["group"].removeprefix("?:").split("|")[0])
         else:
-            text = next((one for one in _LETTERS if re.fullmatch(atom["one"], one)), None)
+            text = next((one for one in _LETTERS if _matches(f"^(?:{atom['one']})$", one)), None)
         if text is None:
             return None
         found += text * _least(atom["least"], atom["sign"])

@@ -74,6 +74,8 @@ class Handshake:
         ):
             for parameter in parameters:
                 info = parameter.field_info
+                if not getattr(info, "include_in_schema", True):
+                    continue
                 annotation: Any = Annotated[info.annotation, info]
                 found = schemas.add(TypeAdapter(annotation).json_schema())
                 _add(schema, parameter.alias, found, required=info.is_required())

@@ -325,6 +325,7 @@ def test_the_handshake_is_in_the_binding() -> None:
         token: Annotated[str, Depends(OAuth2PasswordBearer("token", scopes={"talk": "Talk."}))],
         page: Annotated[int, Query(ge=1, description="Where to begin.")],
         accept_language: Annotated[str, Header()] = "en",
+        hidden: Annotated[str, Query(include_in_schema=False)] = "",
     ) -> User:
         return User(key)
 

@@ -1,7 +1,8 @@
 """Examples are readable, always the same, and valid for what pydantic writes."""
 
+import json
 import re
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from ipaddress import IPv4Address
 from typing import Annotated, Any, Literal
@@ -36,7 +37,7 @@ def made(annotation: Any, *, full: bool = True, name: str = "text") -> Any:
     found = example(schema, schemas.components, full=full, name=name)
     whole = {**schema, "components": {"schemas": schemas.components}}
     jsonschema_rs.Draft7Validator(whole, validate_formats=True).validate(found)
-    TypeAdapter(annotation).validate_python(found)
+    TypeAdapter(annotation).validate_json(json.dumps(found))
     return found
 
 
@@ -67,6 +68,7 @@ def made(annotation: Any, *, full: bool = True, name: str = "text") -> Any:
         (tuple[int, str], [1, "text"]),
         (dict[str, int], {"key1": 1}),
         (Annotated[dict[str, int], Field(min_length=2)], {"key1": 1, "key2": 1}),
+        (dict[date, int], {"2026-01-01": 1}),
         (Address, {"street": "Main Street 1", "zip": "00000"}),
         (Any, "text"),
     ],

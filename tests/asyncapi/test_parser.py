@@ -50,7 +50,7 @@ def parser() -> Path:
         CACHE.mkdir(parents=True, exist_ok=True)
         (CACHE / "package.json").write_text('{"private": true}')
         command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-save", PACKAGE]
-        done = subprocess.run(command, cwd=CACHE, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, cwd=CACHE, capture_output=True, text=True, timeout=300, check=False)
         if done.returncode:
             pytest.skip(f"AsyncAPI's parser cannot be installed: {done.stderr.strip().splitlines()[-1:]}")
     script.write_text(SCRIPT)
@@ -127,6 +127,6 @@ def test_there_is_no_diagnostic(parser: Path, tmp_path: Path) -> None:
         files.append(tmp_path / f"{index}.json")
         files[-1].write_text(json.dumps(found))
     done = subprocess.run(
-        ["node", parser, *files], cwd=CACHE, capture_output=True, text=True, timeout=60, check=True
+        ["node", parser, *files], cwd=CACHE, capture_output=True, text=True, timeout=180, check=True
     )
     assert json.loads(done.stdout) == [[], [], []]
