@@ -13,7 +13,7 @@ from pydantic import Field
 from starlette.middleware import Middleware
 
 from protocol import Message, MessageProtocol
-from protocol.middleware.protocol import ProtocolMiddleware
+from protocol.middleware import ProtocolMiddleware
 
 
 class Move(Message, type="move"):

@@ -10,6 +10,7 @@ from protocol.middleware.logging import LoggingMiddleware
 from protocol.middleware.metrics import Metrics
 from protocol.middleware.monitoring import MonitoringMiddleware
 from protocol.middleware.origin import OriginMiddleware
+from protocol.middleware.protocol import ProtocolMiddleware
 from protocol.middleware.rate_limit import RateLimitMiddleware
 from protocol.middleware.stack import recommended
 
@@ -20,6 +21,7 @@ __all__ = [
     "Metrics",
     "MonitoringMiddleware",
     "OriginMiddleware",
+    "ProtocolMiddleware",
     "RateLimitMiddleware",
     "recommended",
 ]
