@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import os
+import socket
+import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -371,6 +373,25 @@ async def test_an_aborted_peer_sees_a_reset_and_the_application_the_disconnect()
         # What the kernel still had is gone too.
         assert arrived < 1_000_000
     assert seen == [{"type": "websocket.disconnect", "code": 1006, "reason": ""}] * 2
+
+
+async def test_writing_to_a_client_that_is_gone_is_nothing_to_complain_about() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        assert (await receive())["code"] == 1006
+        wire = scope["extensions"][WIRE]
+        await until(lambda: not server.state.connections)
+        for _ in range(10):
+            wire.write(server_frame(b"late"))
+        await send({"type": "websocket.send", "text": "late"})
+
+    async with serving(app) as server:
+        async with connected(server) as peer:
+            # A reset: the server sees no end of the stream before it.
+            sock = peer.writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await until(server.idle)
 
 
 async def test_a_peer_that_does_not_answer_pings_is_reset_and_never_told_1011() -> None:
