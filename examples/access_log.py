@@ -5,6 +5,8 @@ Run it with ``protocol run examples.access_log:app``.
 
 import json
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from fastapi import FastAPI
@@ -37,9 +39,18 @@ class JSONLines(logging.Formatter):
 
 handler = logging.StreamHandler()
 handler.setFormatter(JSONLines())
-access = logging.getLogger("protocol.access")
-access.addHandler(handler)
-access.setLevel(logging.INFO)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """The lines come here while the application runs, and nowhere else: `protocol run` would write them in its way."""
+    access = logging.getLogger("protocol.access")
+    access.addHandler(handler)
+    access.setLevel(logging.INFO)
+    access.propagate = False
+    yield
+    access.removeHandler(handler)
+    access.propagate = True
 
 
 class Greet(Message, type="greet"):
@@ -58,5 +69,5 @@ async def greet(message: Greet) -> Greeting:
     return Greeting(text=f"Hello, {message.name}!")
 
 
-app = FastAPI(middleware=[Middleware(LoggingMiddleware)])
+app = FastAPI(lifespan=lifespan, middleware=[Middleware(LoggingMiddleware)])
 app.include_router(hello.router)

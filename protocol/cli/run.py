@@ -5,12 +5,15 @@ from typing import Any, Final
 
 import click
 import uvicorn
+from uvicorn.config import LOGGING_CONFIG
 
 MAX_FRAME: Final = 65536
 PING_SECONDS: Final = 25.0
 PONG_SECONDS: Final = 10.0
 GRACE_SECONDS: Final = 15
 BACKLOG: Final = 4096
+
+_LOG: Final = {"handlers": ["default"], "level": "INFO", "propagate": False}
 
 
 def config(
@@ -45,6 +48,8 @@ def config(
         "forwarded_allow_ips": trusted_proxies,
         "timeout_graceful_shutdown": grace,
         "backlog": BACKLOG,
+        # uvicorn's own logging, and with it the lines of this package, such as those of LoggingMiddleware.
+        "log_config": {**LOGGING_CONFIG, "loggers": {**LOGGING_CONFIG["loggers"], "protocol": _LOG}},
     }
 
 
@@ -72,6 +77,5 @@ def run(**options: Any) -> None:
     SIGTERM tells clients when to come back.
     """
     # An application may want to know where it is served, for its list of origins.
-    os.environ.setdefault("HOST", options["host"])
-    os.environ.setdefault("PORT", str(options["port"]))
+    os.environ.update(HOST=options["host"], PORT=str(options["port"]))
     uvicorn.run(**config(options.pop("target"), **options), app_dir=".")

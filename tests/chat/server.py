@@ -39,6 +39,7 @@ class Server:
     def start(self) -> None:
         """Start, and return as soon as connections are accepted."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CHAT_")}
+        environment["PORT"] = "1"  # what is left from elsewhere must not count
         environment |= {f"CHAT_{name.upper()}": str(value) for name, value in self._settings.items()}
         command = [sys.executable, "-m", "protocol", "run", "examples.chat.app:app", "--port", str(self.port)]
         self._process = subprocess.Popen(

@@ -77,6 +77,7 @@ def server() -> Iterator[Server]:
         yield server
         server.stop()
         assert "Finished server process" in server.log
+        assert 'accepted connection=1 client="127.0.0.1"' in server.log
         assert "Traceback" not in server.log
         assert "ASGI callable" not in server.log
         assert "eyJ" not in server.log, "a token"
