@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from protocol.testing import Simulation, simulate
+from protocol.testing.simulation import Scenario
 from tests.simulation.chat import Resuming, Said, create_app
 
 NODES = 3
@@ -46,7 +47,9 @@ async def everything_fails(simulation: Simulation) -> None:
             undo(node)
 
 
-def a_story(people: int, messages: int):  # type: ignore[no-untyped-def]
+def a_story(people: int, messages: int) -> Scenario:
+    """Everybody talks while everything fails, and in the end everybody has seen everything once."""
+
     async def story(simulation: Simulation) -> None:
         said = Said()
         crowd = [Resuming(simulation, f"user{number}", said) for number in range(people)]
