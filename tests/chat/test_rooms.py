@@ -5,9 +5,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
+from examples.chat.app import create_chat
+from examples.chat.settings import Settings
 from protocol.testing import Client, Refused
-from tests.chat.people import create, join, person, say
+from protocol.transforms import Censor
+from schemas.rooms import Said
+from tests.chat.people import SECRET, create, join, person, say
 
 KEY = "0123456789abcdef"
 
@@ -238,6 +243,19 @@ async def test_at_most_300_messages_are_replayed(missed: int, recovered: bool) -
         assert (joined["offset"], joined["recovered"]) == (missed, recovered)
         await bob.request({"type": "ping"})
         assert offsets(bob) == (list(range(1, missed + 1)) if recovered else [])
+
+
+async def test_a_room_keeps_1_000_messages() -> None:
+    chat = create_chat(Settings(secret=SECRET), Censor(()))
+    app = FastAPI()
+    app.include_router(chat.router)
+    async with Client(app):
+        room = chat.rooms["general"]
+        for number in range(1001):
+            said = Said(room="general", user="alice", text=str(number), at=datetime.now(UTC))
+            await room.publish(said)
+        kept = await room.history(limit=2000)
+    assert [message.model_dump()["text"] for message in kept] == [str(number) for number in range(1, 1001)]
 
 
 async def test_messages_are_forgotten_after_an_hour_and_their_absence_is_not_hidden() -> None:
