@@ -38,8 +38,9 @@ class JWTAuthMiddleware:
     application selects another; the token is taken out of ``scope["subprotocols"]``, so it is never sent
     back), the query parameter and the cookie ``name``. A cookie comes along from foreign pages too, so it
     needs ``OriginMiddleware``; a query is written into the logs of proxies (uvicorn's own log is redacted).
-    ``required=False`` lets handshakes without a token pass, without a user; the first valid token in band is
-    then that of the connection. A token that is presented must be valid all the same.
+    ``required=False`` lets handshakes without a token pass, without a user; the verifier then takes any first
+    token, for a plain endpoint that asks for it. A protocol's connection stays what it was at accept: there
+    ``authenticate`` only refreshes. A token that is presented must be valid all the same.
     ``revoked`` is asked about every user whose token is valid; one that is revoked later is disconnected by
     ``chat.users[id].disconnect(…)``.
     ``now`` is the wall clock, in seconds since 1970.
