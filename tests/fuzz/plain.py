@@ -158,9 +158,13 @@ class Peer:
         """Answer ``message``: with its id, where it has one."""
         self.send(type, **members, **reference(message))
 
+    async def drained(self) -> None:
+        """Wait until the client has read all that was sent."""
+        await self._outbox.join()
+
     async def close(self, code: int) -> None:
         """Close, when all that was sent has gone."""
-        await self._outbox.join()
+        await self.drained()
         await self._socket.close(code)
 
     async def _write(self) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import FastAPI
 from pydantic import Field
 
-from protocol import Connection, Message, MessageProtocol, Room
+from protocol import Connection, Message, MessageProtocol, Room, User
 
 CHECK = "isolation"
 SHORTEST = [
@@ -26,6 +26,10 @@ class Leave(Message, type="leave"):
     room: RoomName
 
 
+class Came(Message, type="came"):
+    room: RoomName
+
+
 class Say(Message, type="say"):
     room: RoomName
     text: Annotated[str, Field(min_length=1, max_length=20)]
@@ -37,6 +41,10 @@ def create_app(bug: bool) -> FastAPI:
     @chat.room("{name}")
     async def anyone(connection: Connection, name: str) -> None:
         connection.state.entered = entered_by(connection) | {name}
+
+    @chat.on_join
+    async def came(user: User, room: Room) -> Came:
+        return Came(room=room.name)
 
     @chat.on(Join)
     async def join(message: Join, connection: Connection) -> None:
