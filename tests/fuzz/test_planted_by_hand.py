@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +48,8 @@ from tests.fuzz.planted import (
     undeclared_reply,
 )
 
+INDEX = Path(__file__).parent / "planted" / "README.md"
+
 both = pytest.mark.parametrize("bug", [True, False], ids=["bug", "twin"])
 
 
@@ -58,6 +63,17 @@ def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Handlers that fail are logged, and here they have to."""
     with caplog.at_level(logging.CRITICAL):
         yield
+
+
+def test_the_index_lists_every_server_with_its_check_and_its_kind() -> None:
+    listed = re.findall(
+        r"^\| `(\w+)` \| `(\w+)` \| (yes)? *\|", INDEX.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    names = {path.stem for path in INDEX.parent.glob("*.py")}
+    assert {name for name, _, _ in listed} == names
+    for name, check, plain in listed:
+        module = import_module(f"tests.fuzz.planted.{name}")
+        assert (module.CHECK, hasattr(module, "DOCUMENT")) == (check, plain == "yes")
 
 
 class RawClient(Client):
