@@ -28,6 +28,9 @@ TEXT: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 20}
 ROOM: Final[Schema] = {"type": "string", "pattern": "^[a-z]{1,8}$"}
 COUNT: Final[Schema] = {"type": "integer", "minimum": 0, "maximum": 1_000_000}
 
+GONE: Final = (WebSocketDisconnect, RuntimeError)
+"""What Starlette and the server raise for what is sent to a client that is not there any more."""
+
 
 def document(
     receives: Mapping[str, tuple[Members, Sequence[str]]],
@@ -124,8 +127,6 @@ class Peer:
     ) -> None:
         assert self._writer is not None
         self._writer.cancel()
-        with suppress(asyncio.CancelledError, WebSocketDisconnect):
-            await self._writer
 
     async def receive(self) -> Body | None:
         """The next valid message; ``None`` when the client has gone."""
@@ -159,17 +160,20 @@ class Peer:
         self.send(type, **members, **reference(message))
 
     async def drained(self) -> None:
-        """Wait until the client has read all that was sent."""
+        """Wait until the client has read all that was sent, or has gone."""
         await self._outbox.join()
 
     async def close(self, code: int) -> None:
         """Close, when all that was sent has gone."""
         await self.drained()
-        await self._socket.close(code)
+        with suppress(*GONE):
+            await self._socket.close(code)
 
     async def _write(self) -> None:
         while True:
-            await self._socket.send_text(json.dumps(await self._outbox.get()))
+            text = json.dumps(await self._outbox.get())
+            with suppress(*GONE):
+                await self._socket.send_text(text)
             self._outbox.task_done()
 
 
