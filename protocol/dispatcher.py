@@ -1,6 +1,6 @@
-"""The loop of one connection: read frames, handle messages in order, answer each once.
+"""The loop of one connection: read frames, and handle messages in order.
 
-One task owns a connection and runs its handlers one after another. While a handler is suspended another task
+How they are answered is :mod:`protocol.answers`'. One task owns a connection and runs its handlers one after another. While a handler is suspended another task
 reads on into a bounded inbox, so that a disconnect or a ``cancel`` is seen at once; as long as handlers do not
 suspend there is no such task. ``concurrent`` handlers and streams have tasks of their own.
 """
@@ -11,25 +11,17 @@ from collections import deque
 from collections.abc import Awaitable, MutableMapping
 from typing import Any, Final, Protocol
 
-from fastapi import WebSocketException
 from pydantic import BaseModel, ValidationError
 
 from protocol import codes
+from protocol.answers import Answers
 from protocol.connection import Connection, Handling, handling
-from protocol.exceptions import (
-    Cancelled,
-    Disconnect,
-    LocalProtocolError,
-    RemoteProtocolError,
-    UnknownType,
-    checked_close,
-)
-from protocol.failures import close_of, failure_of
-from protocol.limits import ToleranceMeter
+from protocol.exceptions import Cancelled, Disconnect, RemoteProtocolError, UnknownType
+from protocol.failures import close_of
 from protocol.node import Handler, Node
-from protocol.outbox import Frame
 from protocol.owner import Owner, StrayCancellationError, is_cancelled
 from protocol.types import Receive, Ref, Request
+from protocol.validation import read_id
 from protocol.writer import Writer
 
 logger = logging.getLogger("protocol")
@@ -55,7 +47,7 @@ class Item:
         body: str | bytes,
         message: BaseModel | None,
         request: Request,
-        error: RemoteProtocolError | None = None,
+        error: Exception | None = None,
     ) -> None:
         self.body = body
         self.message = message
@@ -75,14 +67,17 @@ class Dispatcher:
         self.connection = connection
         self.disconnect: MutableMapping[str, Any] | None = None
         self._node = node
+        self._settings = node.plan.settings
         self._pipeline = node.plan.pipeline
         self._inbound = node.plan.pipeline.registry.inbound
         self._handlers = node.plan.handlers
+        self._cancel_type = node.plan.cancel
+        self._observers = connection.observers
+        self._answers = Answers(connection, node)
         self._receive = receive
         self._forward: Forward | None = None
         self._loop = asyncio.get_running_loop()
         self._owner = Owner(self._suspended)
-        self._meter = ToleranceMeter(node.plan.settings.tolerance)
         # Something of the application's is under way in the owner's task, for a message or a hook.
         self._busy = False
         self._current: Item | None = None
@@ -123,11 +118,11 @@ class Dispatcher:
             while True:
                 item = await self._next_of(types or (BaseModel,))
                 try:
-                    message = self._admit(item)
+                    message = self._admit(item, self._loop.time())
                 except Exception as error:  # noqa: BLE001 a refusal answers the peer; the caller waits on
-                    await self._failed(error, item)
+                    await self._answers.failed(error, item.request, item.body)
                 else:
-                    self._acknowledge(item.request)
+                    self._answers.acknowledge(item.request)
                     if message is not None:
                         return message
 
@@ -160,7 +155,7 @@ class Dispatcher:
 
     async def _refused(self, error: Exception) -> None:
         """Say why the connection cannot go on, and close it."""
-        code = close_of(await self._failed(error, None))
+        code = close_of(await self._answers.failed(error, Request()))
         self.connection.stop(code, codes.REASONS[code])
 
     async def _serve(self) -> None:
@@ -185,7 +180,7 @@ class Dispatcher:
         finished = await self._owner.run(self._handle(item))
         self._current = None
         if item.cancelled and not finished:
-            self._refuse(Cancelled("The message was cancelled."), item.request.id)
+            self._answers.cancelled(item.request)
 
     def _suspended(self) -> None:
         if self._busy and self._reader is None and not self._gone:
@@ -218,11 +213,15 @@ class Dispatcher:
     # Reading.
 
     async def _read(self) -> None:
-        if self._reader is None:
-            self._event(await self._next_event())
-        else:
+        if self._reader is not None:
             self._arrival.clear()
             await self._arrival.wait()
+            return
+        try:
+            event = await self._receive()
+        except Exception as error:  # noqa: BLE001 raised again by `run`, when the connection is forgotten
+            event = self._lost(error)
+        self._event(event)
 
     async def _read_on(self) -> None:
         """Read while a handler is suspended, until the owner's task can take over again."""
@@ -232,21 +231,22 @@ class Dispatcher:
                     self._check_flood()
                     self._space.clear()
                     await self._space.wait()
-                self._event(await self._next_event())
+                self._event(await self._receive())
                 self._arrival.set()
                 if not self._busy:
                     break
+        except Exception as error:  # noqa: BLE001 as above
+            self._event(self._lost(error))
+            self._arrival.set()
         finally:
             self._reader = None
         if self._gone:
             self._owner.interrupt()
 
-    async def _next_event(self) -> MutableMapping[str, Any]:
-        try:
-            return await self._receive()
-        except Exception as error:  # noqa: BLE001 raised again by `run`, when the connection is forgotten
-            self._broken = error
-            return {"type": "websocket.disconnect", "code": codes.ABNORMAL}
+    def _lost(self, error: Exception) -> MutableMapping[str, Any]:
+        """What is received where the server's ``receive`` has failed."""
+        self._broken = error
+        return {"type": "websocket.disconnect", "code": codes.ABNORMAL}
 
     def _event(self, event: MutableMapping[str, Any]) -> None:
         if event["type"] != "websocket.receive":
@@ -256,21 +256,34 @@ class Dispatcher:
         frame = event.get("text")
         if frame is None:
             frame = event.get("bytes") or b""
+        if self._is_too_big(frame):
+            self.connection.stop(codes.TOO_BIG, codes.REASONS[codes.TOO_BIG])
+            return
+        # A codec and the validators of a model are the application's too, and may raise anything.
         try:
             bodies = self._pipeline.bodies(frame)
-        except RemoteProtocolError as error:
-            self._inbox.append(Item(frame, None, Request(error.id), error))
+        except Exception as error:  # noqa: BLE001
+            self._inbox.append(Item(frame, None, Request(getattr(error, "id", None)), error))
             return
         for body in bodies:
             try:
                 message, request = self._pipeline.decode(body)
             except RemoteProtocolError as error:
                 self._inbox.append(Item(body, None, Request(error.id), error))
-                continue
-            if type(message) is self._node.plan.cancel:
-                self._cancel(message.ref, request)  # type: ignore[attr-defined]
+            except Exception as error:  # noqa: BLE001
+                id = read_id(body, self._pipeline.envelope.id)
+                self._inbox.append(Item(body, None, Request(id), error))
             else:
-                self._put_in(Item(body, message, request))
+                if type(message) is self._cancel_type:
+                    self._cancel(message.ref, request)  # type: ignore[attr-defined]
+                else:
+                    self._put_in(Item(body, message, request))
+
+    def _is_too_big(self, frame: str | bytes) -> bool:
+        """Whether a frame has more bytes than the protocol takes, on servers that allow more."""
+        limit = self._settings.max_frame
+        # No character has more than four bytes, and most frames are small.
+        return len(frame) * 4 > limit and len(frame.encode() if isinstance(frame, str) else frame) > limit
 
     def _put_in(self, item: Item) -> None:
         """Give a message to who waits for it out of the order, or else queue it."""
@@ -297,7 +310,9 @@ class Dispatcher:
         except asyncio.CancelledError:
             if taker.done() and not taker.cancelled() and taker.exception() is None:
                 # It came at the last moment, and has to be answered all the same.
-                self._refuse(Cancelled("Nobody waits for the message any more."), taker.result().request.id)
+                self._answers.refuse(
+                    Cancelled("Nobody waits for the message any more."), taker.result().request.id
+                )
             raise
         finally:
             del self._takers[taker]
@@ -309,7 +324,7 @@ class Dispatcher:
 
     def _cancel(self, ref: Ref, request: Request) -> None:
         """End the message with the id ``ref``, wherever it is."""
-        self._meter.good()
+        self._answers.good()
         if self._current is not None and self._current.request.id == ref:
             self._current.cancelled = True
             self._owner.interrupt()
@@ -320,42 +335,42 @@ class Dispatcher:
             (item for item in self._inbox if item.request.id == ref and not item.cancelled), None
         ):
             waiting.cancelled = True
-            self._refuse(Cancelled("The message was cancelled."), ref)
-        self._acknowledge(request)
+            self._answers.cancelled(waiting.request)
+        self._answers.acknowledge(request)
 
     # Handling.
 
     async def _handle(self, item: Item) -> None:
         if item.error is not None:
-            await self._failed(item.error, item)
+            await self._answers.failed(item.error, item.request, item.body)
             return
-        self._meter.good()
         started = self._loop.time()
         try:
-            message = self._admit(item)
+            message = self._admit(item, started)
             handler = None if message is None else self._handlers.get(type(message))
             if handler is not None and handler.concurrent:
-                while len(self._beside) >= self._node.plan.settings.max_pending:
+                while len(self._beside) >= self._settings.max_pending:
                     await self._one_ended()
         except Exception as error:  # noqa: BLE001 whatever an application's transform raises
-            self._handled(item, await self._failed(error, item), started)
+            self._handled(item, await self._answers.failed(error, item.request, item.body), started)
             return
         if handler is not None and handler.concurrent:
-            task = self._loop.create_task(self._run_beside(handler, message, item, started))
+            task = self._loop.create_task(self._call(handler, message, item, started))
             self._beside[task] = item
-            task.add_done_callback(self._beside.__delitem__)
+            task.add_done_callback(self._ended_beside)
         else:
             await self._call(handler, message, item, started)
 
-    def _admit(self, item: Item) -> BaseModel | None:
+    def _admit(self, item: Item, now: float) -> BaseModel | None:
         """The limit stage and the inbound transforms; ``None`` where one of them dropped the message."""
-        assert item.message is not None
-        connection = self.connection
-        for observer in connection.observers:
-            observer.message_received(self._inbound.tag(item.message))
-        self._node.limits.admit(type(item.message), connection.user.id, connection.id, self._loop.time())
+        message, connection = item.message, self.connection
+        assert message is not None
+        self._answers.good()
+        for observer in self._observers:
+            observer.message_received(self._inbound.tag(message))
+        self._node.limits.admit(type(message), connection.user.id, connection.id, now)
         try:
-            return self._pipeline.inbound(item.message)
+            return self._pipeline.inbound(message)
         except ValidationError as error:
             raise self._inbound.invalid(error, item.request) from None
 
@@ -367,34 +382,30 @@ class Dispatcher:
         outcome = codes.CANCELLED
         try:
             if message is None:
-                self._acknowledge(item.request)
+                self._answers.acknowledge(item.request)
             elif handler is None:
                 await self._pass_on(item, message)
             else:
                 reply = await handler(message, self.connection, self._node)
                 if reply is None or not self.connection.reply(reply, item.request.id):
-                    self._acknowledge(item.request, current.offset)
+                    self._answers.acknowledge(item.request, current.offset)
             outcome = "ok"
         except asyncio.CancelledError as error:
             if is_cancelled():
                 raise
-            outcome = await self._failed(StrayCancellationError(error), item)
+            outcome = await self._answers.failed(StrayCancellationError(error), item.request, item.body)
         except Exception as error:  # noqa: BLE001 whatever an application's handler raises
-            outcome = await self._failed(error, item)
+            outcome = await self._answers.failed(error, item.request, item.body)
         finally:
             self._node.hub.release(current)
             handling.reset(token)
             self._handled(item, outcome, started)
 
-    async def _run_beside(
-        self, handler: Handler, message: BaseModel | None, item: Item, started: float
-    ) -> None:
-        try:
-            await self._call(handler, message, item, started)
-        except asyncio.CancelledError:
-            if not item.cancelled:
-                raise
-            self._refuse(Cancelled("The message was cancelled."), item.request.id)
+    def _ended_beside(self, task: asyncio.Task[None]) -> None:
+        # Answered here, because a task that is cancelled before its first step never runs.
+        item = self._beside.pop(task)
+        if item.cancelled and task.cancelled():
+            self._answers.cancelled(item.request)
 
     async def _pass_on(self, item: Item, message: BaseModel) -> None:
         if self._forward is None:
@@ -403,60 +414,5 @@ class Dispatcher:
 
     def _handled(self, item: Item, outcome: str, started: float) -> None:
         assert item.message is not None
-        for observer in self.connection.observers:
+        for observer in self._observers:
             observer.message_handled(self._inbound.tag(item.message), outcome, self._loop.time() - started)
-
-    # Answering.
-
-    async def _failed(self, error: Exception, item: Item | None) -> str:
-        """Answer what went wrong; returns the error code, or ``closed``."""
-        ref = None if item is None else item.request.id
-        if item is not None and isinstance(error, RemoteProtocolError) and error.frame is None:
-            error.frame, error.id = item.body, ref
-        answered = False
-        if not isinstance(error, Disconnect):
-            try:
-                answer = await self._node.hooks.failed(self.connection, error)
-                answered = answer is not None and self.connection.reply(answer, ref)
-            except Exception as raised:  # noqa: BLE001 whatever an application's exception handler raises
-                error = raised
-        if isinstance(error, Disconnect):
-            self.connection.stop(error.code, error.reason)
-            return "closed"
-        if isinstance(error, WebSocketException) and not answered:
-            self.connection.stop(*_close_of(error))
-            return "closed"
-        code = str(getattr(error, "code", codes.INTERNAL_ERROR)) if answered else self._refuse(error, ref)
-        if isinstance(error, RemoteProtocolError) and code in codes.BROKEN_FRAME:
-            for observer in self.connection.observers:
-                observer.frame_refused(code)
-            if self._meter.broken(self._loop.time()):
-                self.connection.stop(codes.TOO_MANY_ERRORS, codes.REASONS[codes.TOO_MANY_ERRORS])
-        return code
-
-    def _refuse(self, error: Exception, ref: Ref | None) -> str:
-        failure = failure_of(error)
-        if failure.error_id is not None:
-            logger.error(
-                "A handler failed",
-                exc_info=error,
-                extra={"error_id": failure.error_id, "connection": self.connection.id},
-            )
-        self._put(self._pipeline.error(failure, ref))
-        return failure.code
-
-    def _acknowledge(self, request: Request, offset: int | None = None) -> None:
-        if request.id is not None:
-            self._put(self._pipeline.ack(request.id, offset))
-
-    def _put(self, frame: Frame | None) -> None:
-        if frame is not None:
-            self.connection.put(frame)
-
-
-def _close_of(error: WebSocketException) -> tuple[int, str]:
-    """The close that an application asks for, unless no such frame may be sent."""
-    try:
-        return checked_close(error.code, error.reason)
-    except LocalProtocolError:
-        return codes.BAD_REQUEST, codes.REASONS[codes.BAD_REQUEST]

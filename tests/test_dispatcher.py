@@ -6,10 +6,12 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
+import orjson
 import pytest
 from fastapi import FastAPI
+from pydantic import field_validator
 
-from protocol import Connection, Disconnect, Message, MessageProtocol, RateLimited, Tolerance
+from protocol import Connection, Disconnect, Message, MessageProtocol, RateLimited, Reject, Tolerance
 from protocol.dispatcher import MAX_INBOX
 from protocol.exceptions import RemoteProtocolError
 from protocol.limits import Rate
@@ -788,3 +790,84 @@ async def test_a_refused_connection_has_no_hooks() -> None:
         await Client(served(chat), "/ws/lobby").connect()
     assert refused.value.status == 404
     assert hooks == []
+
+
+@pytest.mark.parametrize("concurrent", [False, True])
+async def test_a_message_can_be_cancelled_before_its_first_step(concurrent: bool) -> None:
+    app, done = working(concurrent=concurrent)
+    async with Client(app) as client:
+        # Read in one go, as from a server that has several frames in its buffer.
+        for frame in ('{"type":"work","seconds":9,"id":1}', '{"type":"cancel","ref":1,"id":2}'):
+            client._events.put_nowait({"type": "websocket.receive", "text": frame})
+        assert await client.expect("error") == cancelled(1)
+        assert await client.expect("ack") == {"type": "ack", "ref": 2}
+        await client.expect_nothing()
+    assert "" not in done
+
+
+class Fragile(Message, type="fragile"):
+    what: str
+
+    @field_validator("what")
+    @classmethod
+    def _break(cls, what: str) -> str:
+        if what == "reject":
+            raise Reject("conflict", "Not this one.")
+        if what == "bug":
+            raise LookupError("a secret")
+        return what
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_whatever_a_validator_raises_is_an_answer_on_a_living_connection(
+    busy: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    chat = MessageProtocol("Work")
+
+    @chat.on(Work)
+    async def work(message: Work) -> None:
+        await asyncio.sleep(message.seconds)
+
+    @chat.on(Fragile)
+    async def fragile(message: Fragile) -> None: ...
+
+    async with Client(served(chat)) as client:
+        if busy:
+            await client.send(Work(seconds=1))
+            await settle()
+        for id, what in enumerate(("reject", "bug", "fine")):
+            await client.send({"type": "fragile", "what": what, "id": id})
+        assert (await client.expect("error", within=2))["code"] == "conflict"
+        error = await client.expect("error")
+        assert (error["code"], error["ref"]) == ("internal_error", 1)
+        assert await client.expect("ack") == {"type": "ack", "ref": 2}
+    assert caplog.text.count("LookupError: a secret") == 1
+
+
+async def test_whatever_a_codec_raises_is_an_answer_on_a_living_connection() -> None:
+    class Upper:
+        text = True
+
+        def decode(self, frame: str | bytes) -> tuple[bytes]:
+            return (orjson.dumps(orjson.loads(frame)),)
+
+        def encode(self, body: bytes) -> bytes:
+            return body
+
+    app, _ = working(codec=Upper())
+    async with Client(app) as client:
+        await client.send("no JSON")
+        assert (await client.expect("error"))["code"] == "internal_error"
+        assert await client.request(Work()) == {"type": "done", "name": "", "ref": 1}
+
+
+@pytest.mark.parametrize("filling", ["x", "ü"])
+async def test_a_frame_over_the_protocols_limit_is_too_big_on_every_server(filling: str) -> None:
+    app, done = working(max_frame=200)
+    frame = orjson.dumps({"type": "work", "name": filling * 50}).decode()
+    async with Client(app) as client:
+        await client.send(frame + " " * (200 - len(frame.encode())))
+        await client.expect("done")
+        await client.send(frame + " " * (201 - len(frame.encode())))
+        assert await client.expect_close() == (1009, "message too big")
+    assert done == [filling * 50]
