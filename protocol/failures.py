@@ -6,7 +6,7 @@ Verdicts only; who sends them is the dispatcher's and the middleware's matter.
 import secrets
 from typing import Final
 
-from fastapi import HTTPException
+from starlette.exceptions import HTTPException
 
 from protocol import codes
 from protocol.exceptions import Reject, RemoteProtocolError

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI, HTTPException, WebSocketException
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from protocol import (
     Connection,
@@ -54,6 +55,7 @@ RAISED: dict[str, Exception] = {
     "http 429": HTTPException(429, "why", {"Retry-After": "3"}),
     "http 429 date": HTTPException(429, "why", {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}),
     "http detail": HTTPException(409, {"why": 1}),
+    "starlette's http 404": StarletteHTTPException(404, "why"),
 }
 
 
@@ -108,6 +110,7 @@ def error(code: str, detail: str, **more: Any) -> dict[str, Any]:
         ("http 429 date", error("rate_limited", "why", retryable=True)),
         ("http 503", error("unavailable", "why", retryable=True)),
         ("http detail", error("conflict", "{'why': 1}")),
+        ("starlette's http 404", error("not_found", "why")),
         ("leave", error("not_a_member", "The connection is not in this room.")),
     ],
 )

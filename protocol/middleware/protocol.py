@@ -12,14 +12,20 @@ from collections.abc import MutableMapping
 from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
-from starlette.exceptions import HTTPException
+from starlette.exceptions import HTTPException, WebSocketException
 from starlette.routing import compile_path
 
 from protocol import codes
 from protocol.connection import Connection
 from protocol.dispatcher import Dispatcher
 from protocol.envelope import splice
-from protocol.exceptions import LocalProtocolError, RemoteProtocolError, Unavailable, checked_close
+from protocol.exceptions import (
+    Disconnect,
+    LocalProtocolError,
+    RemoteProtocolError,
+    Unavailable,
+    checked_close,
+)
 from protocol.failures import close_of, failure_of, status_of
 from protocol.middleware.refusal import Refusal
 from protocol.node import Node, Nodes, Plan, current
@@ -125,6 +131,8 @@ async def _refused(connection: Connection, node: Node) -> Refusal | None:
 
 
 def _refusal(error: Exception) -> Refusal:
+    if isinstance(error, Disconnect | WebSocketException):
+        return Refusal(status=403, code=error.code, detail=error.reason or "forbidden")
     failure = failure_of(error)
     if failure.error_id is not None:
         logger.error("A handshake failed", exc_info=error, extra={"error_id": failure.error_id})

@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, HTTPException, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, HTTPException, WebSocket, WebSocketDisconnect, WebSocketException
 from starlette.middleware import Middleware
 
-from protocol import Connection, Message, MessageProtocol, Reject
+from protocol import Connection, Disconnect, Message, MessageProtocol, Reject
 from protocol.exceptions import LocalProtocolError, Unavailable
 from protocol.middleware.protocol import ProtocolMiddleware
 from protocol.testing import Client, Refused, settle
@@ -297,6 +297,8 @@ async def test_an_endpoint_may_refuse_before_it_accepts() -> None:
         (HTTPException(429, "slow down", {"Retry-After": "3"}), 429),
         (Unavailable("The broker does not answer."), 503),
         (LookupError("a secret"), 503),
+        (Disconnect(4500, "not you"), 403),
+        (WebSocketException(4500), 403),
     ],
 )
 async def test_a_room_in_the_path_is_asked_before_accept(
