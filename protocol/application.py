@@ -28,7 +28,7 @@ from protocol.outbox import Outbox
 from protocol.pipeline import Pipeline, Route, Stages
 from protocol.registry import Registry
 from protocol.rooms import Rooms, RoomTable
-from protocol.routing import Handler, MessageRouter, Models, Transform, as_tuple, check_unique
+from protocol.routing import Handler, MessageRouter, Models, Transform, as_tuple, check_models, check_unique
 from protocol.types import VERIFIER, Verifier
 from protocol.users import Users
 
@@ -70,9 +70,25 @@ class MessageProtocol(MessageRouter):
         for name, value in (("max_frame", max_frame), ("max_rooms", max_rooms), ("max_pending", max_pending)):
             if value < 1:
                 raise ConfigurationError(f"MessageProtocol({name}=…) must be at least 1, not {value}.")
+        for name, option, kind in (
+            ("envelope", envelope, Envelope),
+            ("rate_limit", rate_limit, Rate),
+            ("outbox", outbox, Outbox),
+            ("tolerance", tolerance, Tolerance),
+        ):
+            if option is not None and not isinstance(option, kind):
+                raise ConfigurationError(
+                    f"MessageProtocol({name}=…) takes {kind.__name__}(…), not {option!r}."
+                )
+        if user is not None and not callable(user):
+            raise ConfigurationError(f"MessageProtocol(user=…) takes a dependency, not {user!r}.")
+        check_models(receives, "MessageProtocol(receives=…)")
+        check_models(sends, "MessageProtocol(sends=…)")
         self.title = title
         self.version = version
-        self.paths = (path,) if isinstance(path, str) else tuple(path)
+        self.paths = as_tuple(path)
+        if wrong := [one for one in self.paths if not one.startswith("/")]:
+            raise ConfigurationError(f"MessageProtocol(path=…) must start with '/', not be {wrong[0]!r}.")
         self.receives: tuple[type[BaseModel], ...] = as_tuple(receives)
         self.sends: tuple[type[BaseModel], ...] = as_tuple(sends)
         self.envelope = Envelope() if envelope is None else envelope
@@ -87,7 +103,7 @@ class MessageProtocol(MessageRouter):
             max_frame=max_frame,
             max_rooms=max_rooms,
             max_pending=max_pending,
-            subprotocols=tuple(subprotocols),
+            subprotocols=as_tuple(subprotocols),
         )
         self.nodes = Nodes(self.freeze)
         self._plan: Plan | None = None
@@ -120,14 +136,17 @@ class MessageProtocol(MessageRouter):
         """Compile, and refuse what is registered from now on. Raises ``ConfigurationError``."""
         if self._plan is None:
             self._plan = _compile(self)
+            for router in self.tree():
+                router._served = self.title
         return self._plan
 
-    def _change(self) -> None:
-        if self._plan is not None:
-            raise ConfigurationError(
-                f"The protocol {self.title!r} is served already, so nothing can be registered any more. Register "
-                f"before app.include_router({self.title.lower()}.router), at import."
-            )
+
+@lru_cache(maxsize=32)
+def _registry(
+    receives: tuple[type[BaseModel], ...], sends: tuple[type[BaseModel], ...], envelope: Envelope
+) -> Registry:
+    """The same for the same models: a test that makes an application for each case compiles them once."""
+    return Registry(receives, sends, envelope)
 
 
 def _compile(protocol: MessageProtocol) -> Plan:

@@ -46,6 +46,11 @@ class Solver:
                 f"{place}: a dependency takes a body, and a socket has none. Take the values from the message, "
                 f"or mark them as Query(), Header() or Cookie()."
             )
+        if any(one.request_param_name or one.websocket_param_name for one in _flat(self._dependant)):
+            raise ConfigurationError(
+                f"{place}: a dependency takes a Request or a WebSocket, and a message is neither. Take "
+                f"HTTPConnection, which is what both are, or Connection."
+            )
 
     @asynccontextmanager
     async def solved(self, connection: HTTPConnection) -> AsyncIterator[dict[str, Any]]:

@@ -143,7 +143,8 @@ _INJECTED: dict[type, Callable[[Call], Any]] = {
 class Injected:
     """A function with the parameters behind the first ``leading`` ones bound to what fills them.
 
-    ``allowed`` are the types that can be injected here, and ``named`` what is filled by a parameter's name.
+    ``allowed`` are the types that can be injected here, and ``named`` what is filled by a parameter's name. Only
+    where ``streams`` may the function yield: elsewhere nobody would run what it says.
     """
 
     def __init__(
@@ -153,6 +154,7 @@ class Injected:
         leading: int,
         allowed: frozenset[type],
         named: Mapping[str, Callable[[Call], Any]] | None = None,
+        streams: bool = False,
     ) -> None:
         self.function = signature.function
         self.place = signature.place
@@ -160,6 +162,15 @@ class Injected:
         self.is_async = is_kind(inspect.iscoroutinefunction, self.function)
         self.is_stream = is_kind(inspect.isasyncgenfunction, self.function)
         self.is_sync_stream = not self.is_stream and is_kind(inspect.isgeneratorfunction, self.function)
+        if (self.is_stream or self.is_sync_stream) and not streams:
+            raise ConfigurationError(
+                f"{self.place}: it yields, and only handlers of messages may. Return instead."
+            )
+        for parameter in signature.parameters[:leading]:
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                raise ConfigurationError(
+                    f"{self.place}: the parameter {parameter.name!r} is filled by position: move it before the *."
+                )
         self.takes_room = False
         self._getters: list[tuple[str, Callable[[Call], Any]]] = []
         solved: list[inspect.Parameter] = []

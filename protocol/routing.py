@@ -18,7 +18,7 @@ from pydantic.errors import PydanticUserError
 from starlette.requests import HTTPConnection
 
 from protocol.connection import Connection
-from protocol.exceptions import ConfigurationError, NotFound, Reject
+from protocol.exceptions import ConfigurationError, Disconnect, NotFound, Reject
 from protocol.history import History
 from protocol.injection import Call, Function, Injected, Signature, is_kind, members_of, place_of
 from protocol.limits import Rate
@@ -45,6 +45,7 @@ Models = type[BaseModel] | Sequence[type[BaseModel]]
 _WITH_CONNECTION: Final = frozenset({Connection, HTTPConnection, User, Room, Rooms, Users})
 _WITHOUT_ROOM: Final = _WITH_CONNECTION - {Room}
 _WITHOUT_CONNECTION: Final = frozenset({User, Room, Rooms, Users})
+_NOT_PLAIN: Final = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ class MessageRouter:
     def __init__(self) -> None:
         self.records = Records()
         self.routers: list[MessageRouter] = []
+        self._served: str | None = None
 
     @overload
     def on(
@@ -198,10 +200,11 @@ class MessageRouter:
 
         def register(function: F) -> F:
             self._change()
+            with _at(place_of(function)):
+                check_models(emits, "emits=")
             signature = Signature(function, names=names, types=(*types, *as_tuple(emits)))
             _check_message_parameter(signature, types)
-            allowed = _WITH_CONNECTION
-            injected = Injected(signature, leading=1, allowed=allowed)
+            injected = Injected(signature, leading=1, allowed=_WITH_CONNECTION, streams=True)
             if injected.takes_room and (missing := [one for one in types if "room" not in one.model_fields]):
                 raise ConfigurationError(
                     f"{signature.place}: a parameter Room is the room of message.room, and {missing[0].__qualname__} "
@@ -232,6 +235,10 @@ class MessageRouter:
         with _at(handler.place):
             for model in (*handler.types, *handler.emits):
                 tags_of(model)
+        if handler.rate_limit is not None and not isinstance(handler.rate_limit, Rate):
+            raise ConfigurationError(
+                f"{handler.place}: rate_limit= takes a Rate, such as Rate(10, burst=40), not {handler.rate_limit!r}."
+            )
         for error in handler.raises:
             if not is_subclass(error, Reject):
                 raise ConfigurationError(
@@ -267,10 +274,10 @@ class MessageRouter:
         def register(function: F) -> F:
             self._change()
             signature = Signature(function, names=names, types=as_tuple(types))
-            if is_kind(inspect.iscoroutinefunction, function):
+            if any(is_kind(kind, function) for kind in _NOT_PLAIN):
                 raise ConfigurationError(
-                    f"{signature.place}: a transform is a plain def, because it runs for every message. Do what "
-                    f"has to be awaited in a handler or a dependency."
+                    f"{signature.place}: a transform is a plain def that returns, because it runs for every "
+                    f"message. Do what has to be awaited in a handler or a dependency."
                 )
             expected = 2 if per_recipient else 1
             if len(signature.parameters) != expected:
@@ -308,6 +315,8 @@ class MessageRouter:
         names = _callers_names()
         if not isinstance(pattern, str):
             raise ConfigurationError(f"{place_of(pattern)}: write @room('…') with the name of the room.")
+        if history is not None and not isinstance(history, History):
+            raise ConfigurationError(f"@room({pattern!r}, history=…) takes a History(…), not {history!r}.")
 
         def register(
             function: Callable[Concatenate[Connection, P], Any],
@@ -381,6 +390,10 @@ class MessageRouter:
         far as it could be read.
         """
         names = _callers_names()
+        if not is_subclass(error, Exception) or issubclass(error, Disconnect):
+            raise ConfigurationError(
+                f"@exception_handler(…) takes a class of exceptions other than Disconnect, not {error!r}."
+            )
 
         def register(function: Callable[[Connection, E], Any]) -> Callable[[Connection, E], Any]:
             self._change()
@@ -400,7 +413,9 @@ class MessageRouter:
         return register
 
     def include_router(self, router: "MessageRouter") -> None:
-        """Add everything that ``router`` has registered, or will register."""
+        """Add everything that ``router`` has registered, or will register until the protocol is served."""
+        if not isinstance(router, MessageRouter):
+            raise ConfigurationError(f"include_router takes a MessageRouter, not {router!r}.")
         if self in router.tree():
             raise ConfigurationError("A router cannot include itself, nor one that includes it.")
         self._change()
@@ -413,7 +428,12 @@ class MessageRouter:
             yield from router.tree()
 
     def _change(self) -> None:
-        """Called before each registration; a protocol refuses it once it is served."""
+        """Called before each registration, which nobody would see any more once a protocol is served."""
+        if self._served is not None:
+            raise ConfigurationError(
+                f"The protocol {self._served!r} is served already, so nothing can be registered any more. Register "
+                f"before its router is included in an application, at import."
+            )
 
     def _connection_hook(self, function: Function, names: dict[str, Any]) -> Injected:
         self._change()
@@ -434,7 +454,8 @@ class MessageRouter:
 
 def as_tuple(given: Any) -> tuple[Any, ...]:
     """One, or several."""
-    return (given,) if isinstance(given, type) else tuple(given)
+    several = isinstance(given, Iterable) and not isinstance(given, type | str)
+    return tuple(given) if several else (given,)
 
 
 def is_subclass(one: object, base: type) -> bool:
@@ -462,6 +483,13 @@ def check_unique(handlers: Iterable[Handler]) -> None:
                     f"One message type has one handler."
                 )
             seen[model] = handler
+
+
+def check_models(given: Any, where: str) -> None:
+    """Refuse what is no message type, as an instance or the name of one."""
+    for one in as_tuple(given):
+        if not is_subclass(one, BaseModel):
+            raise ConfigurationError(f"{where} takes message types, which are pydantic models, not {one!r}.")
 
 
 def _check_types(types: Sequence[object]) -> None:

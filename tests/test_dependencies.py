@@ -1,8 +1,18 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, Header, HTTPException, Query, Security, WebSocketException
+from fastapi import (
+    Depends,
+    FastAPI,
+    Header,
+    HTTPException,
+    Query,
+    Request,
+    Security,
+    WebSocket,
+    WebSocketException,
+)
 from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 
@@ -247,3 +257,39 @@ def test_a_dependency_that_cannot_be_read_is_refused() -> None:
 
     with pytest.raises(ConfigurationError, match="a dependency cannot be resolved"):
         MessageProtocol("Chat").on(Ask)(ask)
+
+
+@pytest.mark.parametrize("kind", [Request, WebSocket])
+def test_a_dependency_that_takes_a_request_or_a_socket_is_refused(kind: type) -> None:
+    def caller(connection: Any) -> None: ...
+
+    caller.__annotations__["connection"] = kind
+
+    async def ask(message: Ask, item: Annotated[None, Depends(caller)]) -> None: ...
+
+    with pytest.raises(ConfigurationError) as caught:
+        MessageProtocol("Chat").on(Ask)(ask)
+    assert str(caught.value) == (
+        f"{ask.__qualname__} ({__file__}:{ask.__code__.co_firstlineno}): a dependency takes a Request or a WebSocket, "
+        "and a message is neither. Take HTTPConnection, which is what both are, or Connection."
+    )
+
+
+async def test_a_plain_dependency_with_yield_ends_in_a_thread_before_the_answer() -> None:
+    chat = MessageProtocol("Chat")
+    steps: list[str] = []
+
+    def resource() -> Iterator[None]:
+        steps.append("begin")
+        yield
+        steps.append("end")
+
+    @chat.on(Ask)
+    async def ask(message: Ask, item: Annotated[None, Depends(resource)]) -> None:
+        steps.append("ask")
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    async with Client(app) as client:
+        await client.request(Ask())
+    assert steps == ["begin", "ask", "end"]

@@ -27,7 +27,7 @@ EVERYTHING = frozenset({Connection, User, Room, Rooms})
 
 
 def injected(function: Callable[..., Any]) -> Injected:
-    return Injected(Signature(function, names={}), leading=1, allowed=EVERYTHING)
+    return Injected(Signature(function, names={}), leading=1, allowed=EVERYTHING, streams=True)
 
 
 async def coroutine(message: Ask, user: User) -> Answer | None: ...

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from protocol import (
     ConfigurationError,
     Connection,
+    Disconnect,
     History,
     Message,
     MessageProtocol,
@@ -51,6 +52,11 @@ def place(function: Callable[..., Any]) -> str:
 
 
 async def asked(message: Ask) -> None: ...
+
+
+# For what type checkers refuse already.
+UntypedRouter: Any = MessageRouter
+UntypedProtocol: Any = MessageProtocol
 
 
 # Handlers.
@@ -228,11 +234,16 @@ def test_a_transform_is_a_plain_function() -> None:
             raise NotImplementedError
 
     text = (
-        "a transform is a plain def, because it runs for every message. "
+        "a transform is a plain def that returns, because it runs for every message. "
         "Do what has to be awaited in a handler or a dependency."
     )
     assert refusal(lambda: MessageRouter().transform(slow)) == f"{place(slow)}: {text}"
     assert refusal(lambda: MessageRouter().transform(Slow())) == f"{place(Slow.__call__)}: {text}"
+
+    def many(message: Ask) -> Iterator[Ask]:
+        yield message
+
+    assert refusal(lambda: MessageRouter().transform(many)) == f"{place(many)}: {text}"
 
 
 def test_a_transform_takes_the_message_and_per_recipient_the_connection_too() -> None:
@@ -404,7 +415,76 @@ def test_a_served_protocol_takes_no_more() -> None:
     chat.freeze()
     assert refusal(lambda: chat.on(Ask)(asked)) == (
         "The protocol 'Chat' is served already, so nothing can be registered any more. Register before "
-        "app.include_router(chat.router), at import."
+        "its router is included in an application, at import."
+    )
+
+
+def test_a_router_of_a_served_protocol_takes_no_more() -> None:
+    chat, router = MessageProtocol("Chat"), MessageRouter()
+    chat.include_router(router)
+    chat.freeze()
+    assert refusal(lambda: router.on(Ask)(asked)) == (
+        "The protocol 'Chat' is served already, so nothing can be registered any more. Register before "
+        "its router is included in an application, at import."
+    )
+
+
+@pytest.mark.parametrize(
+    "declare, text",
+    [
+        (lambda: UntypedRouter().on(Ask, emits="Answer")(asked), "emits= takes message types, which are pydantic models, not 'Answer'."),
+        (lambda: UntypedRouter().on(Ask, rate_limit=5)(asked), "rate_limit= takes a Rate, such as Rate(10, burst=40), not 5."),
+        (lambda: UntypedRouter().include_router(5), "include_router takes a MessageRouter, not 5."),
+        (lambda: UntypedRouter().room("lobby", history=5), "@room('lobby', history=…) takes a History(…), not 5."),
+        (
+            lambda: UntypedRouter().exception_handler(int),
+            "@exception_handler(…) takes a class of exceptions other than Disconnect, not <class 'int'>.",
+        ),
+        (
+            lambda: UntypedRouter().exception_handler(Disconnect),
+            "@exception_handler(…) takes a class of exceptions other than Disconnect, not <class 'protocol.exceptions.Disconnect'>.",
+        ),
+        (lambda: UntypedProtocol("Chat", path="ws"), "MessageProtocol(path=…) must start with '/', not be 'ws'."),
+        (lambda: UntypedProtocol("Chat", rate_limit=5), "MessageProtocol(rate_limit=…) takes Rate(…), not 5."),
+        (lambda: UntypedProtocol("Chat", envelope={}), "MessageProtocol(envelope=…) takes Envelope(…), not {}."),
+        (lambda: UntypedProtocol("Chat", user="me"), "MessageProtocol(user=…) takes a dependency, not 'me'."),
+        (
+            lambda: UntypedProtocol("Chat", receives=[int]),
+            "MessageProtocol(receives=…) takes message types, which are pydantic models, not <class 'int'>.",
+        ),
+        (
+            lambda: UntypedProtocol("Chat", sends="Answer"),
+            "MessageProtocol(sends=…) takes message types, which are pydantic models, not 'Answer'.",
+        ),
+    ],
+)  # fmt: skip
+def test_an_option_of_the_wrong_kind_is_refused(declare: Callable[[], object], text: str) -> None:
+    assert refusal(declare).removeprefix(f"{place(asked)}: ") == text
+
+
+def test_one_path_and_one_subprotocol_need_no_list() -> None:
+    chat = MessageProtocol("Chat", path="/chat", subprotocols="chat")
+    assert (chat.paths, chat.settings.subprotocols) == (("/chat",), ("chat",))
+
+
+def test_only_handlers_yield() -> None:
+    async def room(connection: Connection, name: str) -> AsyncIterator[None]:
+        yield
+
+    def hook(user: User, room: Room) -> Iterator[Answer]:
+        yield Answer(text="hi")
+
+    text = "it yields, and only handlers of messages may. Return instead."
+    assert refusal(lambda: MessageRouter().room("{name}")(room)) == f"{place(room)}: {text}"
+    assert refusal(lambda: MessageRouter().on_join(hook)) == f"{place(hook)}: {text}"
+
+
+def test_the_message_is_given_by_position() -> None:
+    async def ask(*, message: Ask) -> None: ...
+
+    on: Any = MessageRouter().on(Ask)
+    assert refusal(lambda: on(ask)) == (
+        f"{place(ask)}: the parameter 'message' is filled by position: move it before the *."
     )
 
 
