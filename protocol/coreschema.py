@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from pydantic import BaseModel
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, core_schema
 
 from protocol.exceptions import ConfigurationError
 
@@ -54,22 +54,46 @@ def extended(
     model: type[BaseModel],
     fields: Mapping[str, Any],
     definitions: Mapping[str, CoreSchema],
+    *,
+    as_written: bool = False,
 ) -> CoreSchema:
-    """A copy of the schema of ``model`` with ``fields`` added to its own; validators around it stay."""
+    """A copy of the schema of ``model`` with ``fields`` added to its own; validators around it stay.
+
+    ``as_written``: it reads what the model itself writes.
+    """
     node = cast(dict[str, Any], copy(schema))
     if node["type"] == "definition-ref":
-        return extended(definitions[node["schema_ref"]], model, fields, definitions)
+        return extended(definitions[node["schema_ref"]], model, fields, definitions, as_written=as_written)
     # The copy is another schema than the one that other models may refer to.
     node.pop("ref", None)
     if node["type"] == "model-fields":
-        node["fields"] = {**node["fields"], **fields}
+        own = _as_written(node) if as_written else node["fields"]
+        node["fields"] = {**own, **fields}
         return cast(CoreSchema, node)
     if node.get("root_model") or node.get("custom_init") or "schema" not in node:
         raise ConfigurationError(
             f"{place_of(model)} cannot be a message: a message is a model with fields, without an __init__ of its own."
         )
-    node["schema"] = extended(node["schema"], model, fields, definitions)
+    node["schema"] = extended(node["schema"], model, fields, definitions, as_written=as_written)
     return cast(CoreSchema, node)
+
+
+COMPUTED: Final = "<computed>"
+"""What the names begin with under which a validator leaves the values of computed fields."""
+
+
+def _as_written(node: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a model under the names that it writes, and its computed ones, to be read and left."""
+    fields: dict[str, Any] = {}
+    for name, field in node["fields"].items():
+        fields[name] = {**field, "validation_alias": field.get("serialization_alias", name)}
+    for field in node.get("computed_fields", ()):
+        name = field["property_name"]
+        fields[COMPUTED + name] = core_schema.model_field(
+            core_schema.with_default_schema(core_schema.any_schema(), default=None),
+            validation_alias=field.get("alias", name),
+        )
+    return fields
 
 
 def names_of(models: Iterable[type[BaseModel]]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema, SchemaValidator, ValidationError, core_schema, from_json
 
-from protocol.coreschema import extended, fields_of, names_of, place_of, rebuilt, schema_of
+from protocol.coreschema import COMPUTED, extended, fields_of, names_of, place_of, rebuilt, schema_of
 from protocol.envelope import ID, KEY, OFFSET, Envelope
 from protocol.exceptions import ConfigurationError, InvalidMessage, LocalProtocolError
 from protocol.messages import (
@@ -51,8 +51,10 @@ class MessageUnion:
         self.discriminator = _one_discriminator(unique, direction)
         self._definitions: dict[str, CoreSchema] = {}
         choices: dict[str, CoreSchema] = {}
+        readable: dict[str, CoreSchema] = {}
         for model in unique:
             schema = self._with_envelope(model)
+            read = schema if direction == "inbound" else self._with_envelope(model, as_written=True)
             for tag in tags_of(model):
                 if tag in self.models:
                     raise ConfigurationError(
@@ -61,7 +63,12 @@ class MessageUnion:
                     )
                 self.models[tag] = model
                 choices[tag] = schema
+                readable[tag] = read
         self._choices = choices
+        # What the validator of an outbound message leaves beside its fields.
+        self._beside = {
+            model: (OFFSET, *(COMPUTED + name for name in model.model_computed_fields)) for model in unique
+        }
         # A model with one tag need not be asked for it.
         self._tags = {model: tags[0] for model in unique if len(tags := tags_of(model)) == 1}
         self._tag_fields = {model: tag_field(model) or "" for model in unique if model not in self._tags}
@@ -69,7 +76,7 @@ class MessageUnion:
         # Where the validator left nothing, though the envelope has the field, the message was replaced by its model.
         self._no_id = None if envelope.id is None or direction == "outbound" else _LOST
         self._no_key = None if envelope.key is None or direction == "outbound" else _LOST
-        union = core_schema.tagged_union_schema(choices, self.discriminator)
+        union = core_schema.tagged_union_schema(readable, self.discriminator)
         with rebuilt(unique):
             validator = SchemaValidator(
                 core_schema.definitions_schema(union, list(self._definitions.values()))
@@ -89,8 +96,9 @@ class MessageUnion:
             ) from None
         values = message.__dict__
         if self.direction == "outbound":
-            values.pop(OFFSET, None)
-            message.__pydantic_fields_set__.discard(OFFSET)
+            for name in self._beside.get(type(message), ()):
+                values.pop(name, None)
+                message.__pydantic_fields_set__.discard(name)
         id, key = values.pop(ID, self._no_id), values.pop(KEY, self._no_key)
         if id is _LOST or key is _LOST:
             found = from_json(body)
@@ -137,7 +145,7 @@ class MessageUnion:
         """The JSON Schema of every tag."""
         return {tag: self.schema(tag) for tag in self.models}
 
-    def _with_envelope(self, model: type[BaseModel]) -> CoreSchema:
+    def _with_envelope(self, model: type[BaseModel], *, as_written: bool = False) -> CoreSchema:
         """The core schema of ``model`` with the envelope's fields beside its own."""
         inbound = self.direction == "inbound"
         taken = wire_names(model, self.direction)
@@ -152,7 +160,7 @@ class MessageUnion:
         fields = {inner: field for inner, field in fields.items() if field["validation_alias"] not in taken}
         schema, definitions = schema_of(model)
         self._definitions.update(definitions)
-        return extended(schema, model, fields, definitions)
+        return extended(schema, model, fields, definitions, as_written=as_written)
 
 
 class Registry:

@@ -560,3 +560,24 @@ def test_every_refusal_is_a_protocol_error_and_never_pydantics() -> None:
     for frame in ("{}", body(type="say"), "[1]", '{"type":"say","room":"a","text":NaN}'):
         with pytest.raises(ProtocolError):
             inbound(Say).decode(frame)
+
+
+def test_an_outbound_message_reads_what_it_writes() -> None:
+    class Priced(Message, type="priced"):
+        net: int = Field(serialization_alias="netPrice")
+        tax: int = Field(default=0, validation_alias="vat")
+
+        @computed_field
+        def gross(self) -> int:
+            return self.net + self.tax
+
+    registry = Registry((), (Priced,), Envelope())
+    body = registry.encode(Priced(net=100, vat=19))  # type: ignore[call-arg]
+    assert orjson.loads(body) == {"type": "priced", "netPrice": 100, "tax": 19, "gross": 119}
+    message, _ = registry.outbound.decode(body)
+    assert message == Priced(net=100, vat=19)  # type: ignore[call-arg]
+    assert message.model_fields_set == {"type", "net", "tax"}
+    assert registry.encode(message) == body
+    assert list(registry.outbound.schema("priced")["properties"]) == [
+        "type", "netPrice", "tax", "ref", "offset", "gross",
+    ]  # fmt: skip
