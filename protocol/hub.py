@@ -123,11 +123,11 @@ class Hub:
         shared = self._pipeline.outbound(message)
         if shared is None:
             return Delivery()
-        return await self._broker.publish(self._publication((f"user:{user}",), shared, exclude=exclude))
+        return await self._broker.publish(self._publication((_user(user),), shared, exclude=exclude))
 
     async def disconnect_user(self, user: str, code: int, reason: str | None) -> None:
         await self._broker.publish(
-            Publication((f"user:{user}",), CLOSE_TAG, orjson.dumps(checked_close(code, reason)))
+            Publication((_user(user),), CLOSE_TAG, orjson.dumps(checked_close(code, reason)))
         )
 
     async def set_status(self, connection: Connection, status: str) -> None:
@@ -135,7 +135,7 @@ class Hub:
         rooms = await self._presence.set_status(user.id, status)
         if rooms is None:
             return
-        channels = (f"user:{user.id}", *(f"room:{name}" for name in rooms))
+        channels = (_user(user.id), *(_room(name) for name in rooms))
         await self._announce(self._hooks.status_changed(user, status), channels, exclude=connection)
 
     # Membership.
@@ -202,7 +202,7 @@ class Hub:
         else:
             if left.count < ANNOUNCED:
                 said = self._hooks.left(user, Room(name, self))
-                await self._announce(said, (f"room:{name}",), exclude_user=user.id)
+                await self._announce(said, (_room(name),), exclude_user=user.id)
 
     # Rooms.
 
@@ -218,7 +218,7 @@ class Hub:
             self._check_storable(shared)
         if current is not None and current.ended:
             current = None
-        publication = self._publication((f"room:{name}",), shared, exclude=exclude)
+        publication = self._publication((_room(name),), shared, exclude=exclude)
         delivery = await self._broker.publish(publication, history=spec.history, key=_key(current, key))
         if current is not None and delivery.position is not None:
             current.offset = delivery.position.offset
@@ -226,7 +226,7 @@ class Hub:
 
     async def repeated(self, name: str, key: Key) -> Delivery | None:
         """What became of the publication with this key, where it was applied."""
-        return await self._broker.repeated(f"room:{name}", key)
+        return await self._broker.repeated(_room(name), key)
 
     async def members(self, name: str) -> Members:
         self._find(name)
@@ -234,7 +234,7 @@ class Hub:
 
     async def room_history(self, name: str, after: Position | None, limit: int) -> tuple[BaseModel, ...]:
         spec, _ = self._find(name)
-        page = await self._broker.history(f"room:{name}", history=spec.history, after=after, limit=limit)
+        page = await self._broker.history(_room(name), history=spec.history, after=after, limit=limit)
         return tuple(self.fanout.message(publication) for publication in page.entries)
 
     # Parts.
@@ -246,9 +246,9 @@ class Hub:
         async with lock:
             if user not in self.fanout.users:
                 self._followed.discard(user)
-                await self._broker.unsubscribe(f"user:{user}")
+                await self._broker.unsubscribe(_user(user))
             elif user not in self._followed:
-                await self._broker.subscribe(f"user:{user}")
+                await self._broker.subscribe(_user(user))
                 self._followed.add(user)
 
     def _find(self, name: str) -> tuple[RoomSpec, dict[str, str]]:
@@ -299,7 +299,7 @@ class Hub:
         def frame(publication: Publication) -> Frame | None:
             return self.fanout.frame_for(publication, connection)
 
-        channel, history = f"room:{room.name}", room.spec.history
+        channel, history = _room(room.name), room.spec.history
         empty = not room
         replay = RoomReplay(room.heard, history=history is not None, frame=frame, caught_up=caught_up)
         room.joining[connection] = replay
@@ -340,7 +340,7 @@ class Hub:
         members = await self._presence.members(room.name, limit=ANNOUNCED)
         if first and members.count <= ANNOUNCED:
             said = self._hooks.joined(connection.user, Room(room.name, self))
-            await self._announce(said, (f"room:{room.name}",), exclude_user=connection.user.id)
+            await self._announce(said, (_room(room.name),), exclude_user=connection.user.id)
         return members
 
     async def _disappear(self, connection: Connection, room: LocalRoom) -> bool:
@@ -367,11 +367,11 @@ class Hub:
         if not room:
             # What is published until somebody subscribes again is not heard.
             room.heard = None
-            await self._broker.unsubscribe(f"room:{room.name}")
+            await self._broker.unsubscribe(_room(room.name))
 
     async def _again(self, room: LocalRoom) -> Membership:
         """A second join changes nothing and recovers nothing."""
-        page = await self._broker.history(f"room:{room.name}", history=room.spec.history)
+        page = await self._broker.history(_room(room.name), history=room.spec.history)
         members = Members(0, ())
         if room.spec.presence:
             members = await self._presence.members(room.name, limit=ANNOUNCED)
@@ -435,6 +435,17 @@ class Hub:
                 f"hole. Publish it to a room without history, or declare it without slow=…."
             )
         self._storable.add(model)
+
+
+# Added, not formatted: a name may be the member of an enum, which formats as something else.
+def _room(name: str) -> str:
+    """The channel of a room."""
+    return "room:" + name
+
+
+def _user(id: str) -> str:
+    """The channel of a user."""
+    return "user:" + id
 
 
 def _key(current: Handling | None, key: str | None) -> Key | None:

@@ -86,8 +86,15 @@ class Message(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         key = cls.__slow__.key
-        if key is not None and key not in cls.model_fields:
+        if key is None:
+            return
+        if key not in cls.model_fields:
             raise ConfigurationError(f"{cls.__qualname__}: slow_key {key!r} is not a field of the message.")
+        annotation = cls.model_fields[key].annotation
+        if getattr(get_origin(annotation) or annotation, "__hash__", None) is None:
+            raise ConfigurationError(
+                f"{cls.__qualname__}: slow_key {key!r} cannot be hashed: name a field with a simple value."
+            )
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with ``changes``, validated as a whole; raises pydantic's ``ValidationError``."""

@@ -1,6 +1,7 @@
 """Rooms, users and presence of one node: what is true after every join, leave and disconnect."""
 
 import asyncio
+import enum
 from collections.abc import Callable
 from typing import Any
 
@@ -596,3 +597,29 @@ async def test_a_user_can_be_disconnected_everywhere_even_by_itself() -> None:
         assert await two.expect_close() == (4001, "out")
         await bob.expect_nothing()
         assert bob.closed is None
+
+
+async def test_a_room_named_by_the_member_of_an_enum_is_the_room_of_its_value() -> None:
+    class Name(str, enum.Enum):  # noqa: UP042 unlike a StrEnum it formats as `Name.LOBBY`
+        LOBBY = "lobby"
+
+    class Enter(Message, type="enter"):
+        room: Name
+
+    chat = MessageProtocol("Chat", sends=Text)
+
+    @chat.room("{name}", history=History())
+    async def anyone(connection: Connection, name: str) -> None: ...
+
+    @chat.on(Enter)
+    async def enter(message: Enter, connection: Connection, rooms: Rooms) -> None:
+        await connection.join(message.room)
+        await rooms["lobby"].publish(Text(text="by value"))
+        await rooms[message.room].publish(Text(text="by member"))
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    async with Client(app) as client:
+        await client.request(Enter(room=Name.LOBBY))
+        assert await client.expect("text") == {"type": "text", "text": "by value", "offset": 1}
+        assert await client.expect("text") == {"type": "text", "text": "by member", "offset": 2}

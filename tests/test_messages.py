@@ -210,6 +210,15 @@ def test_misdeclared_classes_say_what_to_do() -> None:
     with pytest.raises(ConfigurationError) as missing:
         type("Tick", (Message,), {}, type="tick", slow="latest", slow_key="symbol")
     assert str(missing.value) == "Tick: slow_key 'symbol' is not a field of the message."
+    with pytest.raises(ConfigurationError) as unhashable:
+
+        class Tags(Message, type="tags", slow="latest", slow_key="tags"):
+            tags: list[str]
+
+    assert str(unhashable.value) == (
+        "test_misdeclared_classes_say_what_to_do.<locals>.Tags: slow_key 'tags' cannot be hashed: "
+        "name a field with a simple value."
+    )
 
 
 def test_a_model_without_a_tag_says_how_to_give_it_one() -> None:
