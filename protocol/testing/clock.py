@@ -6,11 +6,9 @@ what can never come fails at once. Threads are waited for, in real time. Sockets
 
 import asyncio
 import selectors
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
-
-from anyio import CapacityLimiter
-from anyio.to_thread import current_default_thread_limiter
 
 T = TypeVar("T")
 
@@ -47,7 +45,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._now = start
         self._waiting: list[asyncio.Future[None]] = []
         self._executing = 0
-        self._limiter: CapacityLimiter | None = None
         selector = _JumpingSelector()
         selector.idle = self._idle
         super().__init__(selector)
@@ -59,7 +56,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     async def settle(self) -> None:
         """Wait until no task can go on by itself; no time passes."""
-        self._limiter = current_default_thread_limiter()
         future = self.create_future()
         self._waiting.append(future)
         await future
@@ -84,7 +80,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _idle(self, timeout: float | None) -> bool:
         """Nothing is ready. True: a thread is at work, wait for it; else the loop can go on."""
-        if self._executing or (self._limiter is not None and self._limiter.borrowed_tokens):
+        if self._executing or any(_works_for(self, thread) for thread in threading.enumerate()):
             return True
         waiting = [future for future in self._waiting if not future.done()]
         self._waiting.clear()
@@ -99,15 +95,23 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return False
 
 
+def _works_for(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> bool:
+    """Whether a thread in which plain functions run, which is anyio's, has something to do for ``loop``.
+
+    A limiter would say how many do, but FastAPI has another one for leaving each dependency.
+    """
+    return (
+        getattr(thread, "loop", None) is loop
+        and thread in getattr(thread, "workers", ())
+        and thread not in getattr(thread, "idle_workers", ())
+    )
+
+
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run ``main`` on virtual time, in a loop of its own."""
-
-    async def limited() -> T:
-        asyncio.get_running_loop()._limiter = current_default_thread_limiter()  # type: ignore[attr-defined]
-        return await main
-
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(limited())
+        # Its own run() sets a signal handler each time, which costs as much as a short test.
+        return runner.get_loop().run_until_complete(main)
 
 
 async def settle() -> None:

@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 from protocol.testing import Stuck, VirtualLoop, run, settle
 
@@ -36,7 +36,7 @@ def test_who_waits_for_what_can_never_come_is_told_so() -> None:
     assert str(error.value) == "Every task waits for something that can never come, and no timer runs."
 
 
-@pytest.mark.parametrize("how", ["anyio", "executor"])
+@pytest.mark.parametrize("how", ["anyio", "anyio with a limiter", "executor"])
 async def test_threads_are_waited_for_in_real_time(how: str) -> None:
     release = threading.Event()
 
@@ -44,7 +44,8 @@ async def test_threads_are_waited_for_in_real_time(how: str) -> None:
         release.wait(5)
         return "done"
 
-    call = to_thread.run_sync(work) if how == "anyio" else asyncio.to_thread(work)
+    limiter = CapacityLimiter(1) if how == "anyio with a limiter" else None
+    call = asyncio.to_thread(work) if how == "executor" else to_thread.run_sync(work, limiter=limiter)
     task = asyncio.ensure_future(call)
     await asyncio.sleep(0)
     threading.Timer(0.05, release.set).start()
