@@ -67,6 +67,9 @@ class NoWriter(Writer):
 
     def abort(self) -> None: ...
 
+    def waiting(self) -> int:
+        return self._queue.size
+
     async def ready(self) -> bool:
         return True
 

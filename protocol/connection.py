@@ -214,7 +214,7 @@ class Connection(HTTPConnection):
         self._writer = writer
         self._driver = driver
         for observer in self.observers:
-            observer.attached()
+            observer.attached(writer.waiting)
         if self._ending is not None:
             driver.stop(*self._ending)
 

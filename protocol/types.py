@@ -104,10 +104,11 @@ class Observer(Protocol):
     are written directly are seen too.
     """
 
-    def attached(self) -> None:
-        """A protocol reports from now on, called before the first frame.
+    def attached(self, waiting: Callable[[], int]) -> None:
+        """A protocol reports from now on, called after accept and before the first frame.
 
-        An observer that watches frames pass as well leaves the counting of them to the reports.
+        An observer that watches frames pass as well leaves the counting of them to the reports. ``waiting`` tells
+        how many bytes the outbox holds that the server has not been given yet.
         """
 
     def message_received(self, type: str) -> None:

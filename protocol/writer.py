@@ -44,6 +44,9 @@ class Writer(Protocol):
     def abort(self) -> None:
         """Give the connection up; nothing more is written."""
 
+    def waiting(self) -> int:
+        """Bytes that the server has not been given yet."""
+
     async def ready(self) -> bool:
         """Wait until the peer has taken what is queued; false where the connection is lost."""
 
@@ -133,6 +136,9 @@ class DirectWriter:
             self._lose()
             self._wire.abort()
 
+    def waiting(self) -> int:
+        return self._source.queue.size
+
     async def ready(self) -> bool:
         self.flush()
         while (self._paused or self._source.queue) and not self._ended:
@@ -195,6 +201,9 @@ class SendWriter:
         if not self._ended:
             self._lose()
             self._task.cancel()
+
+    def waiting(self) -> int:
+        return self._source.queue.size + self._source.queue.behind
 
     async def ready(self) -> bool:
         self.flush()

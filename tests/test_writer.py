@@ -1,6 +1,7 @@
 """Both ways to the socket keep the same promises."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ class Seen:
     def __init__(self) -> None:
         self.events: list[str] = []
 
-    def attached(self) -> None:
+    def attached(self, waiting: Callable[[], int]) -> None:
         self.events.append("attached")
 
     def message_received(self, type: str) -> None: ...

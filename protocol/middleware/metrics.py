@@ -34,7 +34,7 @@ _COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 }
 _GAUGES: Final = {
     "connections_active": "Accepted connections that are open.",
-    "outbox_bytes": "Bytes written to clients that the kernel has not taken yet.",
+    "outbox_bytes": "Bytes for clients that the kernel has not taken yet.",
 }
 _LATENCY: Final = ("handler_seconds", "Time from a message's turn to its outcome.")
 

@@ -4,6 +4,7 @@ The numbers, and how they are read, are in :mod:`protocol.middleware.metrics`; l
 :mod:`protocol.middleware.logging`.
 """
 
+from collections.abc import Callable
 from time import time_ns
 from typing import Final
 
@@ -48,14 +49,18 @@ class _MetricsWatch(Watch):
         self._tracer = tracer
         self._handshake = handshake
         self._traced = handshake.is_recording()
-        wire: Wire | None = scope.get("extensions", {}).get(WIRE)
-        self._backlog = None if wire is None else wire.backlog
+        self._backlogs: list[Callable[[], int]] = []
 
     def accepted(self, subprotocol: str | None) -> None:
         self._metrics.active += 1
-        if self._backlog is not None:
-            self._metrics.backlogs.add(self._backlog)
+        wire: Wire | None = self.scope.get("extensions", {}).get(WIRE)
+        if wire is not None:
+            self._waits(wire.backlog)
         self._answered("accepted")
+
+    def attached(self, waiting: Callable[[], int]) -> None:
+        super().attached(waiting)
+        self._waits(waiting)
 
     def refused(self, status: int) -> None:
         self._handshake.set_attribute("http.response.status_code", status)
@@ -66,8 +71,7 @@ class _MetricsWatch(Watch):
 
     def closed(self, code: int, reason: str, seconds: float, *, by_peer: bool) -> None:
         self._metrics.active -= 1
-        if self._backlog is not None:
-            self._metrics.backlogs.discard(self._backlog)
+        self._metrics.backlogs.difference_update(self._backlogs)
         # A peer may make up codes from 3000 to 4999; they must not make up series.
         unknown = by_peer and code >= 3000 and code not in codes.REASONS
         self._metrics.count("closes", f"{code // 1000}xxx" if unknown else str(code))
@@ -94,6 +98,10 @@ class _MetricsWatch(Watch):
     def closed_slow(self) -> None:
         super().closed_slow()
         self._metrics.count("slow_closes")
+
+    def _waits(self, backlog: Callable[[], int]) -> None:
+        self._backlogs.append(backlog)
+        self._metrics.backlogs.add(backlog)
 
     def _answered(self, outcome: str) -> None:
         self._metrics.count("handshakes", outcome)

@@ -5,7 +5,7 @@ What is made of it, a log line or a number, is up to the subclasses, which imple
 """
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from protocol import codes
@@ -45,7 +45,7 @@ class Watch(Observer):
         ``by_peer``: this side sent no close frame.
         """
 
-    def attached(self) -> None:
+    def attached(self, waiting: Callable[[], int]) -> None:
         self._attached = True
 
     def closed_slow(self) -> None:

@@ -156,9 +156,9 @@ async def test_a_protocol_reports_types_and_the_frames_themselves_are_not_counte
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         (observer,) = scope[OBSERVERS]
-        observer.attached()
         await receive()
         await send({"type": "websocket.accept"})
+        observer.attached(int)
         await receive()
         observer.message_received("say")
         await send({"type": "websocket.send", "text": "{}"})

@@ -13,8 +13,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.middleware import Middleware
 
+from protocol import Message, MessageProtocol
 from protocol.exceptions import ConfigurationError
 from protocol.middleware import Metrics, MonitoringMiddleware, OriginMiddleware
+from protocol.testing import Client, settle
 from protocol.types import OBSERVERS, WIRE, ASGIApp, Observer, Receive, Scope, Send
 from tests.middleware.peer import Peer, assert_others_pass
 
@@ -45,10 +47,10 @@ def reporting(report: Callable[[Observer], None]) -> ASGIApp:
     """A protocol, as far as an observer can tell."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        for observer in scope[OBSERVERS]:
-            observer.attached()
         await receive()
         await send({"type": "websocket.accept"})
+        for observer in scope[OBSERVERS]:
+            observer.attached(int)
         await receive()
         for observer in scope[OBSERVERS]:
             report(observer)
@@ -185,6 +187,30 @@ async def test_what_the_kernel_has_not_taken_is_read_from_the_servers_wire() -> 
         assert await peer.handshake() == 101
         assert metrics.snapshot()["outbox_bytes"] == 70_000
     assert metrics.snapshot()["outbox_bytes"] == 0
+
+
+class Tick(Message, type="tick"):
+    number: int
+
+
+@pytest.mark.parametrize("wire", [False, True], ids=["send", "wire"])
+async def test_what_waits_in_the_outbox_of_a_client_that_does_not_read_counts(wire: bool) -> None:
+    metrics = Metrics()
+    clock = MessageProtocol("Clock", sends=Tick)
+    app = FastAPI(middleware=[Middleware(MonitoringMiddleware, metrics=metrics)])
+    app.include_router(clock.router)
+    async with Client(app, user="ann", wire=wire) as client:
+        client.pause()
+        for number in range(3):
+            await clock.users["ann"].send(Tick(number=number))
+        await settle()
+        assert metrics.snapshot()["outbox_bytes"] == 3 * len('{"type":"tick","number":0}')
+        client.resume()
+        await client.expect(Tick, number=2)
+        assert metrics.snapshot()["outbox_bytes"] == 0
+        client.pause()
+        await clock.users["ann"].send(Tick(number=3))
+    assert metrics.backlogs == set()
 
 
 async def test_the_numbers_are_served_to_prometheus() -> None:
