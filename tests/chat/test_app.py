@@ -2,14 +2,23 @@
 
 import asyncio
 import logging
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from pydantic import ValidationError
 
 from examples.chat.settings import Settings
 from protocol.testing import Client, Refused
 from tests.chat.people import create, http, join, person, say, token
+
+PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 
 
 def environment(monkeypatch: pytest.MonkeyPatch, **values: str) -> Settings:
@@ -86,6 +95,43 @@ def test_a_setting_that_cannot_be_fails_at_start_up(
 ) -> None:
     with pytest.raises(ValidationError, match=name.removeprefix("CHAT_").lower()):
         environment(monkeypatch, **{name: value})
+
+
+def test_the_extra_chat_brings_all_that_the_application_imports() -> None:
+    brought = _with_all_they_require(f"{PROJECT['name']}[chat]")
+    owners = packages_distributions().items()
+    others = [name for name, own in owners if brought.isdisjoint(map(canonicalize_name, own))]
+    # As good as not installed; the project's own folders are there as they are in a clone.
+    hidden = sorted(set(others) - {"examples", "handlers", "protocol", "schemas"})
+    script = f"import sys; sys.modules.update(dict.fromkeys({hidden})); import examples.chat.app"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
+def _with_all_they_require(*lines: str) -> set[str]:
+    """The names of the distributions that these requirements install."""
+    found: set[tuple[str, str]] = set()
+    todo = [Requirement(line) for line in lines]
+    while todo:
+        required = todo.pop()
+        for extra in ("", *required.extras):
+            if (required.name, extra) in found:
+                continue
+            found.add((required.name, extra))
+            todo += [each for each in _required(required.name) if _applies(each, extra)]
+    return {canonicalize_name(name) for name, _ in found}
+
+
+def _required(name: str) -> list[Requirement]:
+    if name != PROJECT["name"]:
+        return [Requirement(line) for line in requires(name) or ()]
+    extras = PROJECT["optional-dependencies"].items()
+    optional = [f"{line}; extra == '{extra}'" for extra, lines in extras for line in lines]
+    return [Requirement(line) for line in (*PROJECT["dependencies"], *optional)]
+
+
+def _applies(required: Requirement, extra: str) -> bool:
+    return required.marker is None or required.marker.evaluate({"extra": extra})
 
 
 async def test_settings_are_kept_by_the_application() -> None:
