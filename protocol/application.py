@@ -141,14 +141,6 @@ class MessageProtocol(MessageRouter):
         return self._plan
 
 
-@lru_cache(maxsize=32)
-def _registry(
-    receives: tuple[type[BaseModel], ...], sends: tuple[type[BaseModel], ...], envelope: Envelope
-) -> Registry:
-    """The same for the same models: a test that makes an application for each case compiles them once."""
-    return Registry(receives, sends, envelope)
-
-
 def _compile(protocol: MessageProtocol) -> Plan:
     routers = list(protocol.tree())
     handlers = [handler for router in routers for handler in router.records.handlers]
