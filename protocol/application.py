@@ -5,7 +5,7 @@ frozen when it is first served.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain
 from typing import Any
 
@@ -141,13 +141,21 @@ class MessageProtocol(MessageRouter):
         return self._plan
 
 
+@lru_cache(maxsize=32)
+def _registry(
+    receives: tuple[type[BaseModel], ...], sends: tuple[type[BaseModel], ...], envelope: Envelope
+) -> Registry:
+    """The same for the same models: a test that makes an application for each case compiles them once."""
+    return Registry(receives, sends, envelope)
+
+
 def _compile(protocol: MessageProtocol) -> Plan:
     routers = list(protocol.tree())
     handlers = [handler for router in routers for handler in router.records.handlers]
     check_unique(handlers)
     receives, sends = _declared(protocol, routers)
     control = _Control(protocol.envelope, receives, sends)
-    registry = Registry([*receives, *control.inbound], [*sends, *control.outbound], protocol.envelope)
+    registry = _registry((*receives, *control.inbound), (*sends, *control.outbound), protocol.envelope)
     _check_returns(handlers, registry)
     routes = {model: Route(transforms=_inbound(protocol, routers, model)) for model in receives}
     for handler in handlers:
