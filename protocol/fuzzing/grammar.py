@@ -70,7 +70,7 @@ class Grammar:
                 return "A binary frame."
             try:
                 value = json.loads(frame, parse_constant=_no_constant)
-                frame.encode()
+                json.dumps(value, ensure_ascii=False).encode()  # JSON can escape what is not Unicode
                 if not isinstance(value, dict):
                     return "Not a JSON object."
                 if any(found.is_valid(value) for found in validators.values()):

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
 from pydantic import BaseModel, Field
 
 from protocol import Message, MessageProtocol
 from protocol.exceptions import RemoteProtocolError
-from protocol.fuzzing import GeneratedFrame, Label, Mutation, frames
+from protocol.fuzzing import GeneratedFrame, Grammar, Label, Mutation, frames
 
 
 class Point(BaseModel):
@@ -37,13 +38,14 @@ def chat() -> MessageProtocol:
 def some() -> list[GeneratedFrame]:
     """So many frames that whatever is made at all is among them."""
     made: list[GeneratedFrame] = []
+    for label, number in ((Label.VALID, 150), (Label.NEAR_VALID, 300), (Label.GARBAGE, 600)):
 
-    @settings(max_examples=600, database=None, derandomize=True, phases=[Phase.generate])
-    @given(frames(chat()))
-    def collect(frame: GeneratedFrame) -> None:
-        made.append(frame)
+        @settings(max_examples=number, database=None, derandomize=True, phases=[Phase.generate])
+        @given(frames(chat(), labels=[label]))
+        def collect(frame: GeneratedFrame) -> None:
+            made.append(frame)
 
-    collect()
+        collect()
     return made
 
 
@@ -56,19 +58,22 @@ def accepted(protocol: MessageProtocol, data: str | bytes) -> bool:
     return True
 
 
-@given(data=st.data())
-def test_every_label_is_what_the_protocol_says(data: st.DataObject) -> None:
-    frame = data.draw(frames(chat()))
-    assert accepted(chat(), frame.data) is (frame.label is Label.VALID)
-    assert (frame.mutation is not None) is (frame.label is Label.NEAR_VALID)
-    assert frame.label is Label.GARBAGE or frame.type in {"draw", "quiet"}
+def test_every_label_is_what_the_protocol_says(some: list[GeneratedFrame]) -> None:
+    protocol = chat()
+    for frame in some:
+        assert accepted(protocol, frame.data) is (frame.label is Label.VALID)
+        assert (frame.mutation is not None) is (frame.label is Label.NEAR_VALID)
+        assert frame.label is Label.GARBAGE or frame.type in {"draw", "quiet"}
 
 
 @pytest.mark.parametrize("label", Label)
-@settings(max_examples=20)
-@given(data=st.data())
-def test_labels_can_be_chosen(label: Label, data: st.DataObject) -> None:
-    assert data.draw(frames(chat(), labels=[label])).label is label
+def test_labels_can_be_chosen(label: Label) -> None:
+    @settings(max_examples=20)
+    @given(frames(chat(), labels=[label]))
+    def check(frame: GeneratedFrame) -> None:
+        assert frame.label is label
+
+    check()
 
 
 @pytest.mark.parametrize("mutation", Mutation)
@@ -76,6 +81,19 @@ def test_every_mutation_is_tried(mutation: Mutation, some: list[GeneratedFrame])
     frames = [frame for frame in some if frame.mutation is mutation]
     assert frames
     assert all(frame.path or mutation is Mutation.EXTRA for frame in frames)
+
+
+@pytest.mark.parametrize("label", [Label.NEAR_VALID, Label.GARBAGE])
+def test_where_everything_is_accepted_nothing_is_invalid(label: Label) -> None:
+    lenient = Grammar({"say": {"properties": {"type": {"const": "say"}}}}, lambda frame: None)
+
+    @settings(max_examples=1, database=None, suppress_health_check=[HealthCheck.filter_too_much])
+    @given(frames(lenient, labels=[label]))
+    def never(frame: GeneratedFrame) -> None:
+        raise AssertionError(frame)
+
+    with pytest.raises(Unsatisfiable):
+        never()
 
 
 def test_what_is_no_violation_is_no_mutation() -> None:
