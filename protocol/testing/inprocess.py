@@ -1,0 +1,83 @@
+"""An application in this process as a :class:`protocol.testing.player.Stage`: no sockets, and no real time."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from protocol.testing.client import Client
+from protocol.testing.clock import VirtualLoop
+from protocol.testing.player import Headers
+from protocol.testing.transcript import Data
+
+PATIENCE: Final = 60.0
+"""Virtual seconds after which a server that does not answer counts as silent."""
+
+_PAUSES: Final = (0.1, 1.0, 10.0, PATIENCE - 11.1)
+
+
+class LocalPeer(Client):
+    """A client that keeps the frames as they came."""
+
+    def __init__(self, app: Any, path: str, headers: Headers) -> None:
+        path, _, query = path.partition("?")
+        super().__init__(app, path, query=query, headers=headers)
+        self.received: list[Data] = []
+
+    @property
+    def crash(self) -> BaseException | None:
+        if self._task is None or not self._task.done() or self._task.cancelled():
+            return None
+        return self._task.exception()
+
+    async def connect(self) -> "LocalPeer":
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await super().connect()
+        except AssertionError as error:
+            raise TimeoutError(str(error)) from None
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        self._events.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self._reading.set()
+        if self._task is not None:
+            done, _ = await asyncio.wait([self._task], timeout=PATIENCE)
+            if not done:
+                raise TimeoutError("The application does not come to an end.")
+
+    def _arrived(self, frame: Data) -> None:
+        self.received.append(frame)
+
+
+class InProcess:
+    """``app`` as a stage, on the virtual time of the running loop. ``headers``: those of a client's handshake."""
+
+    distant = False
+
+    def __init__(self, app: Any, path: str, headers: Callable[[int], Headers]) -> None:
+        loop = asyncio.get_running_loop()
+        if not isinstance(loop, VirtualLoop):
+            raise TypeError(
+                "An application is played on virtual time only: run it by protocol.testing.run()."
+            )
+        self._loop = loop
+        self._app = app
+        self._path = path
+        self._headers = headers
+
+    async def connect(self, client: int, path: str | None) -> LocalPeer:
+        return await LocalPeer(self._app, path or self._path, self._headers(client)).connect()
+
+    async def settle(self, done: Callable[[], bool]) -> bool:
+        await self._loop.settle()
+        for pause in _PAUSES:
+            if done():
+                return True
+            await asyncio.sleep(pause)
+            await self._loop.settle()
+        return done()
+
+    async def calm(self) -> None:
+        await self._loop.settle()
+
+    async def wait(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)

@@ -1,0 +1,182 @@
+"""A server behind a URL as a :class:`protocol.testing.player.Stage`, over real sockets and in real time."""
+
+import asyncio
+import re
+import secrets
+import string
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from protocol import codes
+from protocol.testing.client import Refused
+from protocol.testing.player import Headers
+from protocol.testing.transcript import Data, dumped, parsed
+
+PATIENCE: Final = 5.0
+"""Seconds after which a server that does not answer counts as silent."""
+
+QUIET: Final = 0.02
+"""Seconds without a frame after which no more is expected, where no barrier says so."""
+
+_ALPHABET: Final = string.ascii_lowercase + string.digits
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,55}")
+
+
+class FreshRooms:
+    """Gives each room that a message names in ``member`` a name that nobody has used.
+
+    Only what is on the wire is called so: what comes back has the names that were given.
+    """
+
+    def __init__(self, member: str) -> None:
+        self._member = member
+        self._suffix = "".join(secrets.choice(_ALPHABET) for _ in range(8))
+
+    def there(self, data: Data) -> Data:
+        """A frame on its way to the server."""
+        body = parsed(data)
+        name = None if body is None else body.get(self._member)
+        if body is None or not isinstance(name, str) or not _NAME.fullmatch(name):
+            return data
+        return dumped({**body, self._member: name + self._suffix})
+
+    def back(self, data: Data) -> Data:
+        """A frame that came from the server."""
+        return data.replace(self._suffix, "") if isinstance(data, str) else data
+
+
+class SocketPeer:
+    """One connection over a socket."""
+
+    def __init__(self, socket: ClientConnection, arrival: asyncio.Event, rooms: FreshRooms | None) -> None:
+        self.received: list[Data] = []
+        self.closed: tuple[int, str] | None = None
+        self.crash: BaseException | None = None
+        self._socket = socket
+        self._arrival = arrival
+        self._rooms = rooms
+        self._reading = asyncio.Event()
+        self._reading.set()
+        self._leaving = False
+        self._reader = asyncio.create_task(self._read())
+
+    async def send(self, data: Data, /) -> None:
+        try:
+            await self._socket.send(data if self._rooms is None else self._rooms.there(data))
+        except ConnectionClosed:
+            await self._reader
+
+    async def close(self) -> None:
+        self._leaving = True
+        self._reading.set()
+        async with asyncio.timeout(PATIENCE):
+            await self._socket.close()
+            await self._reader
+
+    def drop(self) -> None:
+        self._leaving = True
+        self._reading.set()
+        self._socket.transport.abort()
+
+    def pause(self) -> None:
+        self._reading.clear()
+
+    def resume(self) -> None:
+        self._reading.set()
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                await self._reading.wait()
+                data = await self._socket.recv()
+                self.received.append(data if self._rooms is None else self._rooms.back(data))
+                self._arrival.set()
+        except ConnectionClosed as end:
+            if not self._leaving:
+                close = end.rcvd
+                self.closed = (codes.ABNORMAL, "") if close is None else (close.code, close.reason)
+        self._arrival.set()
+
+
+class Remote:
+    """The server at ``url`` as a stage. ``headers``: those of a client's handshake.
+
+    A path of a step replaces that of ``url``. ``rooms``: the member of messages that names a room, which is then a
+    fresh one for each stage.
+    """
+
+    distant = True
+
+    def __init__(
+        self,
+        url: str,
+        headers: Callable[[int], Headers],
+        *,
+        rooms: str | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._url = url
+        self._rooms = None if rooms is None else FreshRooms(rooms)
+        self._headers = headers
+        self._patience = patience
+        self._arrival = asyncio.Event()
+        self._peers: list[SocketPeer] = []
+
+    async def connect(self, client: int, path: str | None) -> SocketPeer:
+        url = self._url if path is None else urlunsplit(urlsplit(self._url)._replace(path=path))
+        try:
+            socket = await connect(
+                url,
+                additional_headers=dict(self._headers(client)),
+                compression=None,
+                max_size=None,
+                ping_interval=None,
+                open_timeout=self._patience,
+                close_timeout=self._patience,
+            )
+        except InvalidStatus as refusal:
+            response = refusal.response
+            raise Refused(
+                response.status_code, dict(response.headers.raw_items()), bytes(response.body or b"")
+            ) from None
+        except (InvalidHandshake, EOFError, OSError) as error:
+            if isinstance(error, ConnectionRefusedError):
+                raise
+            raise TimeoutError(f"The server does not shake hands: {error}") from None
+        peer = SocketPeer(socket, self._arrival, self._rooms)
+        self._peers.append(peer)
+        return peer
+
+    async def settle(self, done: Callable[[], bool]) -> bool:
+        deadline = asyncio.get_running_loop().time() + self._patience
+        try:
+            async with asyncio.timeout_at(deadline):
+                while not done():
+                    self._arrival.clear()
+                    await self._arrival.wait()
+        except TimeoutError:
+            return done()
+        return True
+
+    async def calm(self) -> None:
+        """Without a barrier, quiet is all there is to go by."""
+        while True:
+            self._arrival.clear()
+            try:
+                async with asyncio.timeout(QUIET):
+                    await self._arrival.wait()
+            except TimeoutError:
+                return
+
+    async def wait(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def aclose(self) -> None:
+        """Vanish with all connections that are left."""
+        for peer in self._peers:
+            peer.drop()
+        await asyncio.gather(*(peer._reader for peer in self._peers))

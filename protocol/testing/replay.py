@@ -1,0 +1,42 @@
+"""Plays a transcript again, and tells whether the same comes back."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from protocol.testing.comparison import first_difference
+from protocol.testing.player import Happening, Headers, Stage, Until, play
+from protocol.testing.remote import Remote
+from protocol.testing.transcript import Transcript
+
+
+async def replayed(transcript: Transcript, stage: Stage) -> Transcript:
+    """What comes back when the steps of a transcript are played on ``stage``."""
+    exchanges = await play(transcript.steps, stage, barrier=transcript.barrier, until=_as_much_as(transcript))
+    return replace(transcript, exchanges=exchanges)
+
+
+async def difference(transcript: Transcript, url: str, headers: Callable[[int], Headers]) -> str | None:
+    """The first difference between a transcript and what the server at ``url`` does, or ``None``.
+
+    Rooms are fresh ones where the transcript says how messages name them.
+    """
+    stage = Remote(url, headers, rooms=transcript.room)
+    try:
+        return first_difference(transcript, await replayed(transcript, stage))
+    finally:
+        await stage.aclose()
+
+
+def _as_much_as(transcript: Transcript) -> Until:
+    """Wait until as many frames as then have come, or the connection has ended."""
+
+    def done(now: Happening) -> bool:
+        if now.number >= len(transcript.exchanges):
+            return True
+        expected = transcript.exchanges[now.number]
+        return all(
+            client in now.closed or len(now.received.get(client, ())) >= len(frames)
+            for client, frames in expected.received.items()
+        ) and all(client in now.closed for client in expected.closed)
+
+    return done

@@ -1,0 +1,365 @@
+"""Transcripts: what several clients did, step by step, and what each of them got for it.
+
+The format that the fuzzer writes, that ``record`` writes from real traffic, and that ``replay`` plays again. A
+transcript is data: who plays its steps is :mod:`protocol.testing.player`.
+
+On disk it is one JSON object: ``format``, what is said about the whole (``title``, ``check``, ``barrier``, …), and
+``exchanges``. An exchange is a step beside what came back before the next one::
+
+    {"do": "send", "client": 0, "message": {"type": "join", "room": "a", "id": 1},
+     "received": {"0": [{"type": "joined", "ref": 1, …}]}, "closed": {"1": [3509, "too many errors"]}}
+"""
+
+import base64
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeAlias
+
+FORMAT: Final = "protocol.transcript/1"
+
+VARYING: Final = frozenset({"epoch", "error_id", "retry_after"})
+"""Members whose values differ each time a program is played, even if nothing is wrong."""
+
+Data = str | bytes
+"""A frame's payload: text or binary."""
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Client ``client`` connects, at ``path`` where that is not the usual one. Connected already: nothing."""
+
+    client: int
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A client sends one frame."""
+
+    client: int
+    data: Data
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """Frames that are all under way before the first is answered."""
+
+    sends: tuple[Send, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """A client closes with 1000, and is done when the server has answered."""
+
+    client: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A client is gone without a close frame."""
+
+    client: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A client stops reading."""
+
+    client: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """A client reads again."""
+
+    client: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Time passes."""
+
+    seconds: float
+
+
+Step: TypeAlias = Connect | Send | Burst | Close | Drop | Pause | Resume | Wait
+
+_OF_ONE_CLIENT: Final[dict[str, Callable[[int], Step]]] = {
+    "close": Close,
+    "drop": Drop,
+    "pause": Pause,
+    "resume": Resume,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """A message that has no effect and is answered in its turn: what was sent before is then handled.
+
+    ``message`` is sent with a fresh value in its member ``id``; the answer has that value in ``ref``.
+    """
+
+    message: Body
+    id: str = "id"
+    ref: str = "ref"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One step, and what came until all was quiet again, by client.
+
+    Attributes:
+        received: the frames, in order.
+        closed: code and reason of the server's close; 1006 where there was no close frame.
+        refused: the HTTP status of a handshake that was not accepted.
+        silent: clients that the server did not serve any more within the time allowed.
+        crashed: what escaped from the application, where that can be seen.
+    """
+
+    step: Step
+    received: Mapping[int, tuple[Data, ...]] = field(default_factory=dict)
+    closed: Mapping[int, tuple[int, str]] = field(default_factory=dict)
+    refused: Mapping[int, int] = field(default_factory=dict)
+    silent: frozenset[int] = frozenset()
+    crashed: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """Exchanges, and what is said about them.
+
+    ``room``: the member of a message that names a room; a replay against a server that lives on uses fresh ones.
+    ``varying``: members whose values differ each time.
+    """
+
+    exchanges: tuple[Exchange, ...] = ()
+    title: str = ""
+    check: str | None = None
+    explanation: str = ""
+    barrier: Barrier | None = None
+    room: str | None = None
+    varying: frozenset[str] = VARYING
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What the clients did."""
+        return tuple(exchange.step for exchange in self.exchanges)
+
+    def to_json(self) -> Body:
+        """The transcript as an object for ``json.dumps``."""
+        found: Body = {"format": FORMAT}
+        found |= {
+            name: value
+            for name in ("title", "check", "explanation", "room")
+            if (value := getattr(self, name))
+        }
+        if self.barrier is not None:
+            found["barrier"] = {
+                "message": self.barrier.message,
+                "id": self.barrier.id,
+                "ref": self.barrier.ref,
+            }
+        found["varying"] = sorted(self.varying)
+        return {**found, "exchanges": [_exchange_to_json(exchange) for exchange in self.exchanges]}
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Transcript":
+        """The transcript in an object. Raises ``ValueError`` where it is none."""
+        if not isinstance(value, dict) or value.get("format") != FORMAT:
+            raise ValueError(f"No transcript: 'format' has to be {FORMAT!r}.")
+        said = {name: value[name] for name in ("title", "check", "explanation", "room") if name in value}
+        if "barrier" in value:
+            said["barrier"] = Barrier(**value["barrier"])
+        if "varying" in value:
+            said["varying"] = frozenset(value["varying"])
+        return cls(tuple(_exchange_from_json(exchange) for exchange in value["exchanges"]), **said)
+
+    def save(self, path: Path) -> None:
+        """Write the transcript, one exchange a line."""
+        whole = self.to_json()
+        lines = [json.dumps(exchange, ensure_ascii=False) for exchange in whole.pop("exchanges")]
+        head = json.dumps(whole, ensure_ascii=False, indent=1)[:-2]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'{head},\n "exchanges": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> "Transcript":
+        """Read what ``save`` wrote. Raises ``ValueError`` where it is no transcript."""
+        return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+
+    def __str__(self) -> str:
+        return "\n".join(_lines(self.exchanges))
+
+
+# Frames as JSON.
+
+
+def parsed(data: Data) -> Body | None:
+    """The JSON object in a text frame; ``None`` where it has something else, NaN, or a member twice."""
+    if isinstance(data, bytes):
+        return None
+    try:
+        value = json.loads(data, parse_constant=_refuse, object_pairs_hook=_unique)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def dumped(body: Body) -> str:
+    """The text of a body, as short as JSON has it."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Body:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a member stands twice")
+    return found
+
+
+def _data_to_json(data: Data) -> Body:
+    if isinstance(data, bytes):
+        return {"base64": base64.b64encode(data).decode()}
+    body = parsed(data)
+    return {"message": body} if body is not None and dumped(body) == data else {"text": data}
+
+
+def _data_from_json(value: Body) -> Data:
+    if "message" in value:
+        return dumped(value["message"])
+    return str(value["text"]) if "text" in value else base64.b64decode(value["base64"])
+
+
+def _frame_to_json(data: Data) -> Any:
+    """A received object as itself, text that is none as a string, binary in an array: none is another."""
+    body = parsed(data)
+    if body is not None:
+        return body
+    return data if isinstance(data, str) else [base64.b64encode(data).decode()]
+
+
+def _frame_from_json(value: Any) -> Data:
+    if isinstance(value, list):
+        return base64.b64decode(value[0])
+    return value if isinstance(value, str) else dumped(value)
+
+
+# Steps and exchanges as JSON.
+
+
+def _step_to_json(step: Step) -> Body:
+    match step:
+        case Connect(client, path):
+            return {"do": "connect", "client": client, **({} if path is None else {"path": path})}
+        case Send(client, data):
+            return {"do": "send", "client": client, **_data_to_json(data)}
+        case Burst(sends):
+            return {
+                "do": "burst",
+                "sends": [{"client": send.client, **_data_to_json(send.data)} for send in sends],
+            }
+        case Wait(seconds):
+            return {"do": "wait", "seconds": seconds}
+        case _:
+            return {"do": type(step).__name__.lower(), "client": step.client}
+
+
+def _step_from_json(value: Body) -> Step:
+    do = value.get("do")
+    if do == "connect":
+        return Connect(value["client"], value.get("path"))
+    if do == "send":
+        return Send(value["client"], _data_from_json(value))
+    if do == "burst":
+        return Burst(tuple(Send(send["client"], _data_from_json(send)) for send in value["sends"]))
+    if do == "wait":
+        return Wait(value["seconds"])
+    if do in _OF_ONE_CLIENT:
+        return _OF_ONE_CLIENT[do](value["client"])
+    raise ValueError(f"No step of a transcript: 'do' is {do!r}.")
+
+
+def _exchange_to_json(exchange: Exchange) -> Body:
+    found = _step_to_json(exchange.step)
+    if exchange.received:
+        found["received"] = {
+            str(client): [_frame_to_json(data) for data in frames]
+            for client, frames in exchange.received.items()
+        }
+    for name in ("closed", "refused", "crashed"):
+        if value := getattr(exchange, name):
+            found[name] = {str(client): one for client, one in value.items()}
+    if exchange.silent:
+        found["silent"] = sorted(exchange.silent)
+    return found
+
+
+def _exchange_from_json(value: Body) -> Exchange:
+    received = {
+        int(client): tuple(_frame_from_json(frame) for frame in frames)
+        for client, frames in value.get("received", {}).items()
+    }
+    return Exchange(
+        _step_from_json(value),
+        received,
+        {int(client): (code, reason) for client, (code, reason) in value.get("closed", {}).items()},
+        {int(client): status for client, status in value.get("refused", {}).items()},
+        frozenset(value.get("silent", ())),
+        {int(client): text for client, text in value.get("crashed", {}).items()},
+    )
+
+
+# For people.
+
+_WIDTH: Final = 160
+
+
+def shortened(data: Data) -> str:
+    """A frame in one line."""
+    text = data if isinstance(data, str) else repr(data)
+    text = text if text.isprintable() else repr(text)
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 20]}… ({len(text)} characters)"
+
+
+def _lines(exchanges: Iterable[Exchange]) -> Iterator[str]:
+    for number, exchange in enumerate(exchanges, 1):
+        yield f"{number:>3}  {described(exchange.step)}"
+        for client, frames in sorted(exchange.received.items()):
+            for data in frames:
+                yield f"       {client} ← {shortened(data)}"
+        for client, status in sorted(exchange.refused.items()):
+            yield f"       {client} is refused with {status}"
+        for client, (code, reason) in sorted(exchange.closed.items()):
+            yield f"       {client} is closed with {code} {reason}".rstrip()
+        for client, text in sorted(exchange.crashed.items()):
+            yield f"       {client}: the application raised {text}"
+        for client in sorted(exchange.silent):
+            yield f"       {client} gets no answer any more"
+
+
+def described(step: Step) -> str:
+    """A step in one line."""
+    match step:
+        case Connect(client, path):
+            return f"{client} connects" + ("" if path is None else f" to {path}")
+        case Send(client, data):
+            return f"{client} → {shortened(data)}"
+        case Burst(sends):
+            return "at once: " + "; ".join(f"{send.client} → {shortened(send.data)}" for send in sends)
+        case Wait(seconds):
+            return f"{seconds:g} seconds pass"
+        case Close(client):
+            return f"{client} closes"
+        case Drop(client):
+            return f"{client} vanishes"
+        case Pause(client):
+            return f"{client} stops reading"
+        case Resume(client):
+            return f"{client} reads again"
