@@ -2,6 +2,8 @@
 
 import click
 
+from protocol.cli.fuzz import fuzz
+from protocol.cli.replay import replay
 from protocol.cli.run import run
 from protocol.cli.schema import schema
 
@@ -12,5 +14,7 @@ def main() -> None:
     """Serve, document and test message protocols for WebSockets."""
 
 
+main.add_command(fuzz)
+main.add_command(replay)
 main.add_command(run)
 main.add_command(schema)

@@ -13,10 +13,29 @@ except ImportError as error:
         f"protocol.fuzzing needs {error.name}, which is not installed: pip install 'fastapi-protocol[fuzz]'"
     ) from error
 
+from protocol.fuzzing.checks import Check, CheckFailed, Finding
+from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.exact import ExactJsonSchema
 from protocol.fuzzing.frames import GeneratedFrame, Label, frames
+from protocol.fuzzing.fuzzer import fuzz_test, verify
 from protocol.fuzzing.grammar import Grammar
 from protocol.fuzzing.messages import messages
 from protocol.fuzzing.mutations import Mutation
+from protocol.fuzzing.run import Run
 
-__all__ = ["ExactJsonSchema", "GeneratedFrame", "Grammar", "Label", "Mutation", "frames", "messages"]
+__all__ = [
+    "Check",
+    "CheckFailed",
+    "Contract",
+    "ExactJsonSchema",
+    "Finding",
+    "GeneratedFrame",
+    "Grammar",
+    "Label",
+    "Mutation",
+    "Run",
+    "frames",
+    "fuzz_test",
+    "messages",
+    "verify",
+]

@@ -1,0 +1,168 @@
+"""``protocol fuzz``: hold a server, or an application in this process, to its document."""
+
+import importlib
+import json
+import secrets
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import click
+
+from protocol.asyncapi import Reader
+from protocol.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from protocol.fuzzing.arena import Arena, Login
+    from protocol.fuzzing.campaign import Report
+
+
+@click.command()
+@click.argument("target", metavar="ws://…|MODULE:FACTORY")
+@click.option("--schema", metavar="FILE|URL", help="The AsyncAPI document, JSON or YAML.")
+@click.option("--channel", help="Which channel of the document; the first, unless it is said.")
+@click.option("--token", "tokens", multiple=True, help="A bearer token; several: one for each client.")
+@click.option(
+    "--login", metavar="MODULE:FUNC", help="A function from a client's number to its token or headers."
+)
+@click.option("--clients", default=3, show_default=True, type=click.IntRange(1, 20), help="Clients at once.")
+@click.option("--seed", type=int, help="The same seed, the same programs.")
+@click.option(
+    "--max-examples", default=1000, show_default=True, type=click.IntRange(1), help="Programs to play."
+)
+@click.option("--max-time", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="End then.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="At most so many programs a second.")
+@click.option("--phase", "phases", multiple=True, help="Only this: examples, coverage, fuzzing, stateful.")
+@click.option("--check", "only", multiple=True, metavar="CODE", help="Only this check; may be repeated.")
+@click.option("--no-check", "without", multiple=True, metavar="CODE", help="Not this check; may be repeated.")
+@click.option(
+    "--failures",
+    default="fuzz-failures",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the transcripts of what fails.",
+)
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit's XML.")
+@click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
+@click.option(
+    "--write-test", type=click.Path(dir_okay=False, path_type=Path), help="Write a file for pytest."
+)
+def fuzz(target: str, **options: Any) -> None:
+    """Play random programs of several clients, and check what comes back.
+
+    A server needs --schema; MODULE:FACTORY, a function that makes an application of this framework, does not. The
+    exit code is 1 when a check fails.
+    """
+    try:
+        from protocol.fuzzing import report as reports
+        from protocol.fuzzing.campaign import PHASES, Campaign
+        from protocol.fuzzing.checks import selected
+    except ImportError as error:
+        raise click.ClickException(str(error)) from None
+    if unknown := set(options["phases"]) - set(PHASES):
+        raise click.ClickException(f"There is no phase {min(unknown)!r}; there are {', '.join(PHASES)}.")
+    if options["write_test"] is not None and urlsplit(target).scheme in {"ws", "wss"}:
+        raise click.ClickException("--write-test needs MODULE:FACTORY: a test makes its own application.")
+    try:
+        campaign = Campaign(
+            arena=_arena(target, options),
+            checks=selected(only=options["only"] or None, without=options["without"]),
+            target=target,
+            seed=secrets.randbelow(2**32) if options["seed"] is None else options["seed"],
+            clients=options["clients"],
+            max_examples=options["max_examples"],
+            max_time=options["max_time"],
+            phases=options["phases"] or PHASES,
+        )
+        report = _with_progress(campaign.run, options["max_examples"])
+    except (ConfigurationError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    from rich.console import Console
+
+    reports.show(report, Console(), reproduce=_command(report.seed))
+    reports.save(report.failures, options["failures"])
+    if options["junit"] is not None:
+        reports.junit(report, options["junit"])
+    if options["as_json"] is not None:
+        options["as_json"].write_text(
+            json.dumps(reports.as_json(report), indent=2, ensure_ascii=False) + "\n"
+        )
+    if options["write_test"] is not None:
+        reports.write_test(report, options["write_test"])
+    sys.exit(bool(report.failures))
+
+
+def _with_progress(run: Any, total: int) -> "Report":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("programs", total=total)
+
+        def told(report: "Report") -> None:
+            failed = f", {len(report.failures)} failed" if report.failures else ""
+            progress.update(task, completed=report.coverage.programs, description=f"{report.phase}{failed}")
+
+        report: Report = run(told)
+        return report
+
+
+def _command(seed: int) -> str:
+    """The command line that was given, with the seed."""
+    arguments = sys.argv[1:]
+    given = any(argument.split("=")[0] == "--seed" for argument in arguments)
+    return shlex.join(["protocol", *arguments, *([] if given else ["--seed", str(seed)])])
+
+
+def _arena(target: str, options: Mapping[str, Any]) -> "Arena":
+    from protocol.fuzzing.arena import LocalArena, RemoteArena
+    from protocol.fuzzing.contract import Contract
+
+    login = _login(options)
+    contract: Contract | None = None
+    if options["schema"] is not None:
+        document = Reader.load(read(options["schema"])).document
+        contract = Contract.of_document(document, channel=options["channel"])
+    if urlsplit(target).scheme in {"ws", "wss"}:
+        if contract is None:
+            raise ConfigurationError("A server is fuzzed by its document: --schema FILE|URL")
+        return RemoteArena(target, contract, login=login, rate=options["rate"])
+    factory = imported(target)
+    return LocalArena(factory, Contract.of(factory()) if contract is None else contract, login=login)
+
+
+def _login(options: Mapping[str, Any]) -> "Login | None":
+    if options["login"] is not None:
+        login: Login = imported(options["login"])
+        return login
+    tokens: tuple[str, ...] = options["tokens"]
+    return (lambda client: tokens[client % len(tokens)]) if tokens else None
+
+
+def imported(target: str) -> Any:
+    """What ``MODULE:NAME`` names. Raises ``ConfigurationError``."""
+    module, _, name = target.partition(":")
+    sys.path.insert(0, "")
+    try:
+        found = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(f"{target} cannot be imported: {error}") from error
+    return found
+
+
+def read(place: str) -> str:
+    """The text of a file, or at a URL. Raises ``ConfigurationError``."""
+    import httpx
+
+    try:
+        if urlsplit(place).scheme in {"http", "https"}:
+            return httpx.get(place, timeout=30, follow_redirects=True).raise_for_status().text
+        return Path(place).read_text(encoding="utf-8")
+    except (httpx.HTTPError, OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{place} cannot be read: {error}") from None

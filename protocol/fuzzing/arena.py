@@ -1,0 +1,177 @@
+"""Where the fuzzer plays its programs: each time against something fresh.
+
+In this process that is a new application on a new loop of virtual time. A server behind a URL lives on, so there
+every program gets rooms of its own.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from protocol.fuzzing.contract import Contract
+from protocol.fuzzing.run import Growth, Run, sends_of
+from protocol.fuzzing.tables import sizes
+from protocol.testing.clock import run as run_virtually
+from protocol.testing.inprocess import PATIENCE, InProcess
+from protocol.testing.player import Happening, Headers, Until, play
+from protocol.testing.remote import Remote
+from protocol.testing.transcript import Exchange, Step, parsed
+
+Login = Callable[[int], str | Headers]
+"""Who a client is: by its number, a bearer token or the headers of the handshake."""
+
+ROUNDS = 4
+"""How often a program is played to see whether what it leaves grows."""
+
+
+class Arena(Protocol):
+    """Plays programs for a contract."""
+
+    contract: Contract
+
+    def play(self, steps: tuple[Step, ...], newcomers: int) -> Run:
+        """Play ``steps`` against something fresh. From ``newcomers`` on they look at what is left."""
+
+
+def headers_of(login: Login | None) -> Callable[[int], Headers]:
+    """The headers of each client's handshake."""
+
+    def headers(client: int) -> Headers:
+        found: str | Headers = {} if login is None else login(client)
+        return {"authorization": f"Bearer {found}"} if isinstance(found, str) else found
+
+    return headers
+
+
+def answers(contract: Contract) -> Until | None:
+    """Wait for the answers that are due to the messages of a step."""
+    if contract.id is None:
+        return None
+
+    def done(now: Happening) -> bool:
+        for send in sends_of(now.step):
+            client = send.client
+            if client in now.closed or client in now.silent:
+                continue
+            id = contract.asked(parsed(send.data))
+            if id is None or contract.objection(send.data) is not None:
+                continue
+            tag = contract.tag(parsed(send.data), sent=True)
+            if contract.is_answered(tag) and not any(
+                contract.answered(parsed(data)) == id for data in now.received.get(client, ())
+            ):
+                return False
+        return True
+
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Leftovers:
+    tasks: int
+    sizes: Mapping[str, int]
+
+    def beyond(self, before: "_Leftovers") -> bool:
+        return self.tasks > before.tasks or any(
+            size > before.sizes.get(name, 0) for name, size in self.sizes.items()
+        )
+
+
+class LocalArena:
+    """Applications that ``create_app`` makes."""
+
+    def __init__(
+        self,
+        create_app: Callable[[], Any],
+        contract: Contract,
+        *,
+        login: Login | None = None,
+        measured: bool = True,
+    ) -> None:
+        self.contract = contract
+        self._create_app = create_app
+        self._headers = headers_of(login)
+        self._measured = measured
+        # What an application holds before anybody was there; each fresh one is the same.
+        self._pristine: _Leftovers | None = None
+
+    def play(self, steps: tuple[Step, ...], newcomers: int) -> Run:
+        exchanges, leftovers = run_virtually(self._rounds(steps, 1))
+        grown = self._pristine is not None and leftovers[-1].beyond(self._pristine)
+        return Run(
+            self.contract,
+            exchanges,
+            newcomers=min(newcomers, len(exchanges)),
+            again=lambda other: self.play(other, len(other)),
+            growth=(lambda: self._growth(steps)) if grown else None,
+        )
+
+    def _growth(self, steps: tuple[Step, ...]) -> Growth:
+        _, found = run_virtually(self._rounds(steps, ROUNDS))
+        return Growth(tuple(one.tasks for one in found), tuple(one.sizes for one in found))
+
+    async def _rounds(
+        self, steps: tuple[Step, ...], rounds: int
+    ) -> tuple[tuple[Exchange, ...], list[_Leftovers]]:
+        app = self._create_app()
+        exchanges: tuple[Exchange, ...] = ()
+        async with app.router.lifespan_context(app):
+            if self._measured and self._pristine is None:
+                self._pristine = self._leftovers(app)
+            found = []
+            for _ in range(rounds):
+                stage = InProcess(app, self.contract.paths[0], self._headers)
+                exchanges = await play(
+                    steps, stage, barrier=self.contract.barrier, until=answers(self.contract)
+                )
+                if self._measured:
+                    if self._pristine is not None and self._leftovers(app).beyond(self._pristine):
+                        # What only takes its time is not left behind.
+                        await asyncio.sleep(PATIENCE)
+                    found.append(self._leftovers(app))
+        return exchanges, found
+
+    @staticmethod
+    def _leftovers(app: Any) -> _Leftovers:
+        return _Leftovers(len(asyncio.all_tasks()), sizes(app))
+
+
+class RemoteArena:
+    """The server at ``url``. Programs are played one after the other, at most ``rate`` a second."""
+
+    def __init__(
+        self, url: str, contract: Contract, *, login: Login | None = None, rate: float | None = None
+    ) -> None:
+        self.contract = contract
+        self._url = url
+        self._headers = headers_of(login)
+        self._interval = 0.0 if rate is None else 1 / rate
+        self._next = 0.0
+        self._runner = asyncio.Runner()
+
+    def play(self, steps: tuple[Step, ...], newcomers: int) -> Run:
+        exchanges = self._runner.run(self._play(steps))
+        return Run(
+            self.contract,
+            exchanges,
+            newcomers=min(newcomers, len(exchanges)),
+            again=lambda other: self.play(other, len(other)),
+        )
+
+    def close(self) -> None:
+        """Let go of the loop."""
+        self._runner.close()
+
+    async def _play(self, steps: tuple[Step, ...]) -> tuple[Exchange, ...]:
+        loop = asyncio.get_running_loop()
+        if (early := self._next - loop.time()) > 0:
+            await asyncio.sleep(early)
+        self._next = loop.time() + self._interval
+        contract = self.contract
+        rooms = None if contract.room is None else contract.room.member
+        stage = Remote(self._url, self._headers, rooms=rooms)
+        try:
+            return await play(steps, stage, barrier=contract.barrier, until=answers(contract))
+        finally:
+            await stage.aclose()

@@ -1,0 +1,89 @@
+"""A whole run of the fuzzer from the command line: phases, limits of time and number, and what was found.
+
+After a failure the campaign goes on without the check that failed, so that one bug does not hide the others.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from protocol.fuzzing.arena import Arena
+from protocol.fuzzing.checks import Check
+from protocol.fuzzing.coverage import boundaries, examples
+from protocol.fuzzing.fuzzer import Coverage, Failure, Fuzzer
+from protocol.fuzzing.overrides import Override
+from protocol.fuzzing.program import programs
+
+PHASES: Final = ("examples", "coverage", "fuzzing", "stateful")
+_BATCH: Final = 100
+"""Programs between two looks at the clock."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What a campaign has done and found."""
+
+    target: str
+    seed: int
+    checks: tuple[Check, ...]
+    coverage: Coverage
+    failures: list[Failure] = field(default_factory=list)
+    seconds: float = 0.0
+    phase: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Campaign:
+    """What is to be done: ``max_examples`` programs, or as many as fit into ``max_time`` seconds."""
+
+    arena: Arena
+    checks: tuple[Check, ...]
+    target: str
+    seed: int
+    clients: int = 3
+    max_examples: int = 1000
+    max_time: float | None = None
+    phases: Collection[str] = PHASES
+    overrides: dict[Any, Override] | None = None
+
+    def run(self, progress: Callable[[Report], None] = lambda report: None) -> Report:
+        """Run it; ``progress`` is told now and then."""
+        fuzzer = Fuzzer(self.arena, self.checks)
+        report = Report(self.target, self.seed, self.checks, fuzzer.coverage)
+        started = time.monotonic()
+        for phase, attempts in self._phases(fuzzer):
+            report.phase = phase
+            for failure in attempts:
+                report.seconds = time.monotonic() - started
+                if failure is not None:
+                    report.failures.append(failure)
+                    fuzzer.checks = tuple(check for check in fuzzer.checks if check is not failure.check)
+                progress(report)
+                late = self.max_time is not None and report.seconds >= self.max_time
+                if late or not fuzzer.checks or fuzzer.coverage.programs >= self.max_examples:
+                    return report
+        return report
+
+    def _phases(self, fuzzer: Fuzzer) -> Iterator[tuple[str, Iterable[Failure | None]]]:
+        contract = self.arena.contract
+        if "examples" in self.phases:
+            yield "examples", map(fuzzer.check, examples(contract))
+        if "coverage" in self.phases:
+            yield "coverage", map(fuzzer.check, boundaries(contract))
+        if "fuzzing" in self.phases:
+            yield "fuzzing", self._batches(fuzzer, self.max_examples // 5, 1, ("say", "broken"))
+        if "stateful" in self.phases:
+            yield "stateful", self._batches(fuzzer, self.max_examples, self.clients, ())
+
+    def _batches(
+        self, fuzzer: Fuzzer, most: int, clients: int, moves: tuple[str, ...]
+    ) -> Iterator[Failure | None]:
+        strategy = programs(self.arena.contract, clients=clients, overrides=self.overrides, steps=moves)
+        for number in range(0, most, _BATCH):
+            yield fuzzer.explore(
+                strategy,
+                seed=self.seed + number,
+                database=None,
+                max_examples=min(_BATCH, most - number),
+            )

@@ -1,0 +1,38 @@
+"""What a check is. Each one has a module of its kin beside this one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from protocol.fuzzing.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong, and the number of the exchange where it showed."""
+
+    at: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Something that holds for every program.
+
+    ``find`` returns the first thing that does not, or ``None``. ``explanation`` says to the author of the server what
+    is promised and why it matters.
+    """
+
+    code: str
+    explanation: str
+    find: Callable[[Run], Finding | None]
+
+
+class CheckFailed(AssertionError):
+    """A check has failed; each check has its own subclass, so that one is not shrunk into another."""
+
+
+@cache
+def failure_of(code: str) -> type[CheckFailed]:
+    """The exception of the check ``code``."""
+    return type(f"{code.title().replace('_', '')}Failed", (CheckFailed,), {"__module__": __name__})

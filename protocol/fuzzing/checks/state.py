@@ -1,0 +1,109 @@
+"""Checks of the server's state: that messages at once are as good as one after the other, and that nothing piles up."""
+
+import json
+from collections import Counter
+from itertools import pairwise, permutations
+from typing import Any
+
+from protocol.fuzzing.checks.base import Check, Finding
+from protocol.fuzzing.run import Run
+from protocol.testing.comparison import comparable
+from protocol.testing.transcript import Burst, Pause, Send, Step
+
+_RACERS = 3
+"""The most messages at once of which every order is tried."""
+
+
+def _serialisability(run: Run) -> Finding | None:
+    steps = tuple(exchange.step for exchange in run.exchanges)
+    found = next(((at, step) for at, step in enumerate(steps) if _is_race(step)), None)
+    if found is None or run.again is None or any(isinstance(step, Pause) for step in steps):
+        return None
+    at, burst = found
+    assert isinstance(burst, Burst)
+    orders = [(*steps[:at], *sends, *steps[at + 1 :]) for sends in _orders(burst.sends)]
+    if _is_one_of(run, orders) or (run.learns(orders[0]) and _is_one_of(run, orders)):
+        return None
+    if _outcome(run, run.again(steps)) != _outcome(run, run):
+        return None  # The server throws dice, or time does: that is not for this check.
+    return Finding(at, "What came of the messages at once is none of what comes of them one after the other.")
+
+
+def _is_one_of(run: Run, orders: list[tuple[Step, ...]]) -> bool:
+    assert run.again is not None
+    happened = _outcome(run, run)
+    return any(_outcome(run, run.again(order)) == happened for order in orders)
+
+
+def _is_race(step: Step) -> bool:
+    return (
+        isinstance(step, Burst)
+        and len(step.sends) <= _RACERS
+        and len({send.client for send in step.sends}) > 1
+    )
+
+
+def _orders(sends: tuple[Send, ...]) -> dict[tuple[Send, ...], None]:
+    """The orders in which a server may take them: those of one client as they were sent."""
+    found: dict[tuple[Send, ...], None] = {}
+    for order in permutations(range(len(sends))):
+        own: dict[int, list[int]] = {}
+        for number in order:
+            own.setdefault(sends[number].client, []).append(number)
+        if all(numbers == sorted(numbers) for numbers in own.values()):
+            found[tuple(sends[number] for number in order)] = None
+    return found
+
+
+def _outcome(run: Run, played: Run) -> dict[str, Any]:
+    """All that each client got, in any order: what arrives between two answers depends on the moment."""
+    frames: dict[int, Counter[str]] = {}
+    ends: dict[int, list[int]] = {}
+    varying = run.contract.varying
+    for exchange in played.exchanges:
+        for client, received in exchange.received.items():
+            found = frames.setdefault(client, Counter())
+            found.update(
+                json.dumps(comparable(data, varying), sort_keys=True, default=repr) for data in received
+            )
+        for client, (code, _) in exchange.closed.items():
+            ends.setdefault(client, []).append(code)
+    return {"frames": frames, "ends": ends}
+
+
+def _no_growth(run: Run) -> Finding | None:
+    growth = None if run.growth is None else run.growth()
+    if growth is None:
+        return None
+    at = len(run.exchanges) - 1
+    if _rises(growth.tasks):
+        return Finding(
+            at, f"Tasks are left when everybody is gone, more with each round: {_listed(growth.tasks)}."
+        )
+    for name in growth.sizes[0]:
+        sizes = tuple(round.get(name, 0) for round in growth.sizes)
+        if _rises(sizes):
+            return Finding(at, f"{name} grows with each round, with nobody there: {_listed(sizes)}.")
+    return None
+
+
+def _rises(sizes: tuple[int, ...]) -> bool:
+    return all(before < after for before, after in pairwise(sizes))
+
+
+def _listed(sizes: tuple[int, ...]) -> str:
+    return ", ".join(map(str, sizes))
+
+
+serialisability = Check(
+    "serialisability",
+    "Messages that arrive at once have the effect that they have in one order or another: no update is lost, and "
+    "nothing is decided on what is no longer so.",
+    _serialisability,
+)
+no_growth = Check(
+    "no_growth",
+    "When everybody is gone, the server is as large as before: no task and no entry of a table is left for each "
+    "connection that has been.",
+    _no_growth,
+)

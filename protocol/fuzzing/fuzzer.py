@@ -1,0 +1,278 @@
+"""The fuzzer: programs from the strategy, each played and held to the checks, and what fails made small.
+
+Hypothesis generates and shrinks. After that steps are dropped as long as the same check fails: hypothesis does not
+know that a client which is never used again need not have come.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import Any, Final
+
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import seed as seeded
+from hypothesis import settings as Settings  # noqa: N812 it is a class
+from hypothesis.strategies import SearchStrategy
+
+from protocol.fuzzing.arena import Arena, LocalArena, Login
+from protocol.fuzzing.checks import Check, CheckFailed, Finding, failure_of, selected, visits
+from protocol.fuzzing.contract import Contract
+from protocol.fuzzing.overrides import Override
+from protocol.fuzzing.program import MOVES, Program, connected, programs
+from protocol.fuzzing.run import Run
+from protocol.testing.transcript import Burst, Close, Connect, Drop, Step, Transcript
+
+# To explain which values matter takes hypothesis as long as to find the failure, and the transcript shows it.
+_PHASES: Final = (Phase.reuse, Phase.generate, Phase.shrink)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A check that failed, and the shortest program found for it."""
+
+    check: Check
+    finding: Finding
+    program: Program
+    transcript: Transcript
+
+    def __str__(self) -> str:
+        return f"{self.check.code}: {self.finding.detail}\n\n{self.transcript}\n\n{self.check.explanation}"
+
+
+@dataclass(slots=True)
+class Coverage:
+    """How often each type of message had which outcome."""
+
+    outcomes: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    programs: int = 0
+
+    def note(self, run: Run) -> None:
+        """Count what became of the messages of ``run``."""
+        self.programs += 1
+        for talk in run.talks:
+            answers = {
+                (type(frame.ref), frame.ref): frame for frame in talk.received if frame.ref is not None
+            }
+            for sent in talk.sent:
+                tag = sent.tag or "(broken)"
+                frame = None if sent.id is None else answers.get((type(sent.id), sent.id))
+                if frame is None:
+                    self.outcomes[tag]["not asked" if sent.id is None else "no answer"] += 1
+                else:
+                    code = (frame.body or {}).get("code")
+                    self.outcomes[tag][str(code if frame.tag == run.contract.error else frame.tag)] += 1
+
+
+class Fuzzer:
+    """Plays programs in an arena and holds them to ``checks``.
+
+    Attributes:
+        coverage: what has been seen.
+        failures: the smallest program of each check that has failed, as far as it is known.
+    """
+
+    def __init__(self, arena: Arena, checks: Iterable[Check]) -> None:
+        self.arena = arena
+        self.checks = tuple(checks)
+        self.coverage = Coverage()
+        self.failures: dict[str, tuple[Finding, Program, Run]] = {}
+        self._focus: Check | None = None
+        self._passed: set[Program] = set()
+
+    def run(self, program: Program) -> None:
+        """Play a program. Raises ``CheckFailed``.
+
+        Once a check has failed, only that one is looked at: what follows is hypothesis making the program smaller.
+        """
+        if program in self._passed:
+            return
+        run, found = self.play(program, self._focus)
+        if self._focus is None:
+            self.coverage.note(run)
+        if found is None:
+            self._passed |= {program} if self._focus is not None else set()
+            return
+        self._focus, finding = found
+        self.failures[self._focus.code] = (finding, program, run)
+        raise failure_of(self._focus.code)(finding.detail)
+
+    def check(self, program: Program) -> Failure | None:
+        """Run one program, and make it small if a check fails."""
+        self._focus = None
+        try:
+            self.run(program)
+        except CheckFailed:
+            assert self._focus is not None
+            return self.smallest(self._focus.code)
+        return None
+
+    def play(self, program: Program, only: Check | None = None) -> tuple[Run, tuple[Check, Finding] | None]:
+        """Play a program, and return what happened and the first check that fails."""
+        steps, newcomers = with_newcomers(self.arena.contract, program)
+        run = self.arena.play(steps, newcomers)
+        for check in self.checks if only is None else (only,):
+            finding = check.find(run)
+            if finding is not None:
+                return run, (check, finding)
+        return run, None
+
+    def explore(
+        self, strategy: SearchStrategy[Program], *, seed: int | None = None, **options: Any
+    ) -> Failure | None:
+        """Run programs of ``strategy`` until a check fails; ``options`` are those of hypothesis' settings.
+
+        With a ``seed`` they are always the same.
+        """
+        self._focus = None
+        self._passed = set()
+
+        @Settings(
+            deadline=None,
+            phases=_PHASES,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+            **options,
+        )
+        @given(strategy)
+        def explore(program: Program) -> None:
+            self.run(program)
+
+        try:
+            (explore if seed is None else seeded(seed)(explore))()
+        except CheckFailed:
+            assert self._focus is not None
+            return self.smallest(self._focus.code)
+        return None
+
+    def smallest(self, code: str) -> Failure:
+        """The failure of a check, with every step dropped that it does not need."""
+        finding, program, run = self.failures[code]
+        check = next(check for check in self.checks if check.code == code)
+        candidates = iter(shorter(program))
+        while (candidate := next(candidates, None)) is not None:
+            found, failed = self.play(candidate, check)
+            if failed is not None:
+                program, run, finding = candidate, found, failed[1]
+                candidates = iter(shorter(program))
+        if finding.at >= run.newcomers:
+            run, finding = self._one_visit(check, finding, run)
+        return Failure(check, finding, program, self._transcript(check, finding, run))
+
+    def _one_visit(self, check: Check, finding: Finding, run: Run) -> tuple[Run, Finding]:
+        """Only the newcomer that saw what is wrong, if that is enough."""
+        steps = tuple(exchange.step for exchange in run.exchanges)
+        start = max(
+            (at for at in range(run.newcomers, finding.at + 1) if isinstance(steps[at], Connect)),
+            default=finding.at,
+        )
+        leaving = tuple(takewhile(lambda step: isinstance(step, Close), steps[run.newcomers :]))
+        found = self.arena.play(
+            (*steps[: run.newcomers], *leaving, *steps[start : finding.at + 1]), run.newcomers
+        )
+        again = check.find(found)
+        return (run, finding) if again is None else (found, again)
+
+    def _transcript(self, check: Check, finding: Finding, run: Run) -> Transcript:
+        contract = self.arena.contract
+        end = run.newcomers if finding.at < run.newcomers else finding.at + 1
+        return Transcript(
+            run.exchanges[:end],
+            title=finding.detail,
+            check=check.code,
+            explanation=check.explanation,
+            barrier=contract.barrier,
+            room=None if contract.room is None else contract.room.member,
+            varying=frozenset(contract.varying),
+        )
+
+
+def shorter(program: Program) -> Iterator[Program]:
+    """``program`` without each of its steps, the last ones first, and with less at once."""
+    for index in reversed(range(len(program))):
+        before, after = program[:index], program[index + 1 :]
+        found = connected((*before, *after))
+        if len(found) < len(program):
+            yield found
+        if isinstance(step := program[index], Burst):
+            for number in range(len(step.sends)):
+                sends = step.sends[:number] + step.sends[number + 1 :]
+                rest = sends[0] if len(sends) == 1 else Burst(sends)
+                yield (*before, rest, *after)
+
+
+def with_newcomers(contract: Contract, program: Program) -> tuple[tuple[Step, ...], int]:
+    """``program``, then everybody leaves, and newcomers look; with the number of the first step of that."""
+    there: dict[int, None] = {}
+    for step in program:
+        if isinstance(step, Connect):
+            there[step.client] = None
+        elif isinstance(step, Close | Drop):
+            there.pop(step.client, None)
+    steps: list[Step] = [*program, *(Close(client) for client in there)]
+    for visit in visits(contract, program):
+        steps += [*visit, Close(visit[0].client)]
+    return tuple(steps), len(program)
+
+
+def fuzz_test(
+    create_app: Callable[[], Any],
+    *,
+    clients: int = 3,
+    document: Mapping[str, Any] | None = None,
+    login: Login | None = None,
+    only: Collection[str] | None = None,
+    without: Collection[str] = (),
+    checks: Iterable[Check] = (),
+    overrides: dict[Any, Override] | None = None,
+    moves: int = MOVES,
+    max_examples: int | None = None,
+) -> Callable[[], None]:
+    """A test that fuzzes the protocol of an application, for pytest::
+
+        test_chat = fuzz_test(create_app, clients=3)
+
+    ``create_app`` makes a fresh application for each example. ``document`` is needed where that serves no protocol
+    of this framework. ``login`` says who a client is, by its number. ``only``, ``without`` and ``checks`` choose,
+    switch off and add checks; ``overrides`` are those of :func:`protocol.fuzzing.messages`. Hypothesis' profile
+    says how many examples there are, unless ``max_examples`` does.
+
+    It fails with the shortest transcript that could be found.
+    """
+    chosen = selected(only=only, without=without, more=checks)
+
+    def test() -> None:
+        contract = Contract.of(create_app()) if document is None else Contract.of_document(document)
+        fuzzer = Fuzzer(
+            LocalArena(
+                create_app, contract, login=login, measured=any(c.code == "no_growth" for c in chosen)
+            ),
+            chosen,
+        )
+        options = {} if max_examples is None else {"max_examples": max_examples}
+        strategy = programs(contract, clients=clients, moves=moves, overrides=overrides)
+        failure = fuzzer.explore(strategy, **options)
+        if failure is not None:
+            raise failure_of(failure.check.code)(str(failure))
+
+    test.is_hypothesis_test = True  # type: ignore[attr-defined]
+    return test
+
+
+def verify(
+    create_app: Callable[[], Any],
+    transcript: Transcript,
+    *,
+    document: Mapping[str, Any] | None = None,
+    login: Login | None = None,
+) -> None:
+    """Play the steps of a transcript against a fresh application, and hold it to every check.
+
+    What came back then does not matter. Raises ``CheckFailed``.
+    """
+    contract = Contract.of(create_app()) if document is None else Contract.of_document(document)
+    failure = Fuzzer(LocalArena(create_app, contract, login=login), selected()).check(
+        connected(transcript.steps)
+    )
+    if failure is not None:
+        raise failure_of(failure.check.code)(str(failure))

@@ -1,0 +1,277 @@
+"""The strategy for programs: what several clients do, as a flat list of steps.
+
+Nothing in a program depends on what the server answers, so it shrinks as a list does and can be played anywhere.
+A program is made of moves that are common among clients: say something, say it all at once, say something broken,
+enter a room together, go and come back. A move becomes one step or several, and a client that is not there yet
+connects first.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from protocol.fuzzing.contract import Contract
+from protocol.fuzzing.frames import Label, frames
+from protocol.fuzzing.jsonschema import JsonSchema, alternatives, shape, validator
+from protocol.fuzzing.messages import tagged_messages
+from protocol.fuzzing.overrides import Override, Overrides
+from protocol.fuzzing.strategies import from_schema
+from protocol.testing.transcript import (
+    Body,
+    Burst,
+    Close,
+    Connect,
+    Drop,
+    Pause,
+    Resume,
+    Send,
+    Step,
+    Wait,
+    dumped,
+)
+
+Program = tuple[Step, ...]
+
+MOVES: Final = 8
+"""The most moves of a program. Longer ones find no more, and are slower."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Saying:
+    """A message of a client. ``numbered``: its id is replaced by the next number."""
+
+    client: int
+    message: Body
+    numbered: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Together:
+    """Messages that are sent at once."""
+
+    sayings: tuple[_Saying, ...]
+
+
+_Move = _Saying | _Together | tuple[_Saying, ...] | Step
+
+
+def programs(
+    contract: Contract,
+    *,
+    clients: int = 3,
+    moves: int = MOVES,
+    overrides: dict[Any, Override] | None = None,
+    steps: Iterable[str] = (),
+) -> SearchStrategy[Program]:
+    """Programs of ``clients`` clients for a server that keeps ``contract``.
+
+    ``steps``: which moves there are, of ``MOVE_NAMES``; all, unless some are named.
+    """
+    return _Moves(contract, clients, overrides).programs(moves, frozenset(steps))
+
+
+MOVE_NAMES: Final = ("say", "sequence", "race", "broken", "enter", "leave", "pause", "wait")
+
+
+class _Moves:
+    def __init__(self, contract: Contract, clients: int, overrides: dict[Any, Override] | None) -> None:
+        grammar = contract.grammar
+        self._contract = contract
+        self._client = st.integers(0, clients - 1)
+        self._clients = clients
+        self._tags = grammar.tags(())
+        self._overrides = overrides
+        self._rooms = self._meeting()
+        self._message = self._messages(self._tags)
+        self._numbered = _numbering(contract)
+
+    def programs(self, moves: int, names: frozenset[str]) -> SearchStrategy[Program]:
+        makers: dict[str, Callable[[], Iterable[SearchStrategy[_Move]]]] = {
+            "say": lambda: [self._say()] * 4,
+            "sequence": self._sequences,
+            "race": lambda: [self._race(), self._echo()] if self._clients > 1 else [self._echo()],
+            "broken": lambda: [self._broken()],
+            "enter": self._enter,
+            "leave": lambda: [st.one_of(st.builds(Drop, self._client), st.builds(Close, self._client))],
+            "pause": lambda: [st.one_of(st.builds(Resume, self._client), st.builds(Pause, self._client))],
+            "wait": lambda: [st.builds(Wait, st.sampled_from((1.0, 60.0)))],
+        }
+        found = [made for name in MOVE_NAMES if not names or name in names for made in makers[name]()]
+        return st.lists(st.one_of(found), min_size=1, max_size=moves).map(self._assemble)
+
+    # Moves.
+
+    def _messages(self, tags: list[str]) -> SearchStrategy[Body]:
+        overrides = {**self._rooms, **(self._overrides or {})}
+        return tagged_messages(self._contract.grammar, tags, overrides).map(lambda pair: pair[1])
+
+    def _meeting(self) -> dict[str, Override]:
+        """Nearly always one room, the same in all messages of a program: clients have to meet."""
+        rules, grammar = self._contract.room, self._contract.grammar
+        if rules is None:
+            return {}
+        schema = grammar.schemas[min(rules.joins)]
+        own = schema["properties"][rules.member]
+        whole = {**own, **{name: schema[name] for name in ("$defs", "components") if name in schema}}
+        names = from_schema(whole, Overrides({}, {}), name=rules.member)
+        if known := [name for name in rules.names if validator(whole, whole).is_valid(name)]:
+            names = st.one_of(st.sampled_from(known), st.sampled_from(known), names)
+        meeting, other = (st.shared(names, key=f"protocol.fuzzing room {number}") for number in range(2))
+        return {
+            f"{tag}.{rules.member}": st.one_of(meeting, meeting, meeting, meeting, other)
+            for tag in self._tags
+            if shape(grammar.schemas[tag].get("properties", {}).get(rules.member, {})) == shape(own)
+        }
+
+    def _saying(self, message: SearchStrategy[Body]) -> SearchStrategy[_Saying]:
+        return st.builds(_Saying, self._client, message, st.sampled_from((True, True, True, False, None)))
+
+    def _say(self) -> SearchStrategy[_Move]:
+        return self._saying(self._message)
+
+    def _race(self) -> SearchStrategy[_Move]:
+        return st.lists(self._saying(self._message), min_size=2, max_size=3).map(
+            lambda found: _Together(tuple(found))
+        )
+
+    def _echo(self) -> SearchStrategy[_Move]:
+        """One message from several clients, or several times from one, at once."""
+        return st.builds(
+            lambda saying, others: _Together(
+                (saying, *(_Saying(client, saying.message, saying.numbered) for client in others))
+            ),
+            self._saying(self._message),
+            st.lists(self._client, min_size=1, max_size=2),
+        )
+
+    def _sequences(self) -> list[SearchStrategy[_Move]]:
+        """Numbers as texts from one client, one right after the other: their order can be seen."""
+        found = {tag: field for tag in self._tags if (field := self._text_of(tag)) is not None}
+        if not found:
+            return []
+
+        def sequence(saying: _Saying, count: int) -> _Together:
+            tag = self._contract.tag(saying.message, sent=True)
+            field = found[str(tag)]
+            return _Together(
+                tuple(
+                    _Saying(saying.client, {**saying.message, field: str(number)}, saying.numbered)
+                    for number in range(1, count + 1)
+                )
+            )
+
+        return [st.builds(sequence, self._saying(self._messages(list(found))), st.integers(2, 3))]
+
+    def _text_of(self, tag: str) -> str | None:
+        """A member of a message that may be any text, and that names no room."""
+        schema: JsonSchema = self._contract.grammar.schemas[tag]
+        room = None if self._contract.room is None else self._contract.room.member
+        for name, sub in schema.get("properties", {}).items():
+            if name in {self._contract.id, "key", room}:
+                continue
+            for one in alternatives(schema, sub):
+                free = one.get("type") == "string" and not one.keys() & {"pattern", "format", "enum"}
+                if free and one.get("minLength", 0) <= 1 <= one.get("maxLength", 1):
+                    return name  # type: ignore[no-any-return]
+        return None
+
+    def _enter(self) -> list[SearchStrategy[_Move]]:
+        """Several clients enter one room, one after the other."""
+        if self._contract.room is None:
+            return []
+        message = self._messages(sorted(self._contract.room.joins))
+        others = st.integers(1, self._clients)
+        entering: SearchStrategy[_Move] = st.builds(
+            lambda message, count: tuple(_Saying(client, message, True) for client in range(count)),
+            message,
+            others,
+        )
+        return [entering] * 3
+
+    def _broken(self) -> SearchStrategy[_Move]:
+        broken = frames(
+            self._contract.grammar, labels=(Label.NEAR_VALID, Label.GARBAGE), overrides=self._overrides
+        )
+        return st.builds(lambda client, frame: Send(client, frame.data), self._client, broken)
+
+    # From moves to steps.
+
+    def _assemble(self, moves: list[_Move]) -> Program:
+        numbers = iter(range(1, 1_000))
+        steps: list[Step] = []
+        for move in moves:
+            match move:
+                case _Saying():
+                    steps.append(self._send(move, numbers))
+                case _Together(sayings):
+                    steps.append(Burst(tuple(self._send(saying, numbers) for saying in sayings)))
+                case tuple():
+                    steps += [self._send(saying, numbers) for saying in move]
+                case _:
+                    steps.append(move)
+        return connected(steps)
+
+    def _send(self, saying: _Saying, numbers: Iterator[int]) -> Send:
+        message = saying.message
+        name = self._contract.id
+        if name is not None and saying.numbered is not False:
+            tag = self._contract.tag(message, sent=True)
+            required = tag is not None and name in self._contract.grammar.schemas[tag].get("required", ())
+            if saying.numbered and self._numbered is not None:
+                message = {**message, name: self._numbered(next(numbers))}
+            elif saying.numbered is None and not required:
+                message = {key: value for key, value in message.items() if key != name}
+        return Send(saying.client, dumped(message))
+
+
+def _numbering(contract: Contract) -> Callable[[int], int | str] | None:
+    """How the ids are written that a fuzzer counts up, so that every message takes them."""
+    if contract.id is None:
+        return None
+    for write in (int, str):
+        if all(_takes(contract, tag, write(1)) for tag in contract.grammar.schemas):
+            return write
+    return None
+
+
+def _takes(contract: Contract, tag: str, id: object) -> bool:
+    schema = contract.grammar.schemas[tag]
+    sub = schema.get("properties", {}).get(contract.id, True)
+    return isinstance(sub, bool) or validator(schema, sub).is_valid(id)
+
+
+def connected(steps: Iterable[Step]) -> Program:
+    """``steps`` with a ``Connect`` before what a client does that is not there, and without what has no effect."""
+    found: list[Step] = []
+    there: set[int] = set()
+    paused: set[int] = set()
+    for step in steps:
+        match step:
+            case Connect(client, _):
+                if client in there:
+                    continue
+                there.add(client)
+            case Send() | Burst():
+                sends = (step,) if isinstance(step, Send) else step.sends
+                for client in dict.fromkeys(send.client for send in sends):
+                    if client not in there:
+                        there.add(client)
+                        found.append(Connect(client))
+            case Close(client) | Drop(client):
+                if client not in there:
+                    continue
+                there.discard(client)
+                paused.discard(client)
+            case Pause(client):
+                if client not in there or client in paused:
+                    continue
+                paused.add(client)
+            case Resume(client):
+                if client not in paused:
+                    continue
+                paused.discard(client)
+        found.append(step)
+    return tuple(found)

@@ -1,0 +1,135 @@
+"""What a campaign found, for people and for programs: text, JUnit's XML, JSON, and a test to keep."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+from xml.etree.ElementTree import Element, ElementTree, SubElement
+
+from rich.console import Console
+from rich.table import Table
+
+from protocol.fuzzing.campaign import Report
+from protocol.fuzzing.fuzzer import Failure
+
+
+def show(report: Report, console: Console, *, reproduce: str) -> None:
+    """Print the coverage, each failure, and how to see it again."""
+    console.print(coverage_table(report))
+    for failure in report.failures:
+        console.rule(f"[red]{failure.check.code}")
+        console.print(str(failure), markup=False, highlight=False, soft_wrap=True)
+    found = ", ".join(failure.check.code for failure in report.failures) or "nothing"
+    console.print(
+        f"\n{report.coverage.programs} programs in {report.seconds:.1f} s, seed {report.seed}: {found} failed."
+        if report.failures
+        else f"\n{report.coverage.programs} programs in {report.seconds:.1f} s, seed {report.seed}: all checks passed.",
+        markup=False,
+        highlight=False,
+    )
+    if report.failures:
+        console.print(f"Reproduce with: {reproduce}", markup=False, highlight=False, soft_wrap=True)
+
+
+def coverage_table(report: Report) -> Table:
+    """Types by outcomes: what was sent, and what became of it."""
+    columns = sorted({name for outcomes in report.coverage.outcomes.values() for name in outcomes})
+    table = Table(title="messages and their outcomes", title_justify="left")
+    table.add_column("type")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for tag, outcomes in sorted(report.coverage.outcomes.items()):
+        table.add_row(tag, *(str(outcomes[name] or "·") for name in columns))
+    return table
+
+
+def junit(report: Report, path: Path) -> None:
+    """A test case for each check, in the XML that CI servers read."""
+    failed = {failure.check.code: failure for failure in report.failures}
+    suite = Element(
+        "testsuite",
+        name=f"protocol fuzz {report.target}",
+        tests=str(len(report.checks)),
+        failures=str(len(failed)),
+        time=f"{report.seconds:.3f}",
+    )
+    for check in report.checks:
+        case = SubElement(suite, "testcase", classname="protocol.fuzz", name=check.code)
+        if (failure := failed.get(check.code)) is not None:
+            SubElement(case, "failure", message=_xml(failure.finding.detail)).text = _xml(str(failure))
+    ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _xml(text: str) -> str:
+    """Without the characters that XML 1.0 has no place for (section 2.2)."""
+    return "".join(
+        char
+        if char in "\t\n" or " " <= char <= "\ud7ff" or "\ue000" <= char <= "\ufffd" or char > "\uffff"
+        else "?"
+        for char in text
+    )
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The report for programs."""
+    return {
+        "target": report.target,
+        "seed": report.seed,
+        "programs": report.coverage.programs,
+        "seconds": round(report.seconds, 3),
+        "outcomes": {tag: dict(outcomes) for tag, outcomes in report.coverage.outcomes.items()},
+        "checks": [check.code for check in report.checks],
+        "failures": [
+            {
+                "check": failure.check.code,
+                "detail": failure.finding.detail,
+                "explanation": failure.check.explanation,
+                "transcript": failure.transcript.to_json(),
+            }
+            for failure in report.failures
+        ],
+    }
+
+
+def save(failures: Iterable[Failure], folder: Path) -> list[Path]:
+    """Store the transcript of each failure, and return where."""
+    found = []
+    for failure in failures:
+        path = folder / f"{failure.check.code}.json"
+        failure.transcript.save(path)
+        found.append(path)
+    return found
+
+
+_TEST: Final = '''"""Written by `protocol fuzz`: programs that once failed a check."""
+
+import json
+
+import pytest
+{imports}
+from protocol.fuzzing import verify
+from protocol.testing.transcript import Transcript
+
+TRANSCRIPTS = {transcripts}
+
+
+@pytest.mark.parametrize("text", TRANSCRIPTS.values(), ids=TRANSCRIPTS)
+def test_what_the_fuzzer_found_stays_mended(text: str) -> None:
+    verify({factory}, Transcript.from_json(json.loads(text)))
+'''
+
+
+def write_test(report: Report, path: Path) -> None:
+    """Write a file for pytest that plays what failed against ``MODULE:FACTORY``, and holds it to the checks."""
+    module, _, name = report.target.partition(":")
+    lines = [
+        f"    {failure.check.code!r}: {json.dumps(failure.transcript.to_json())!r},\n"
+        for failure in report.failures
+    ]
+    path.write_text(
+        _TEST.format(
+            imports=f"from {module} import {name}\n",
+            factory=name,
+            transcripts="{\n" + "".join(lines) + "}" if lines else "{}",
+        )
+    )

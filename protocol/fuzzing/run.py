@@ -1,0 +1,219 @@
+"""One program as it went, in the words of the contract: what the checks look at."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from protocol.fuzzing.contract import Contract
+from protocol.testing.comparison import masked
+from protocol.testing.transcript import (
+    Body,
+    Burst,
+    Close,
+    Connect,
+    Data,
+    Drop,
+    Exchange,
+    Pause,
+    Send,
+    Step,
+    parsed,
+)
+from protocol.types import Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A frame of a client.
+
+    ``at``: the number of the exchange. ``objection``: why the server must refuse it; ``None`` for a valid one, which
+    has a ``tag``. ``id``: by which it asks for an answer, as far as that can be read.
+    """
+
+    at: int
+    data: Data
+    body: Body | None
+    tag: str | None
+    id: Ref | None
+    objection: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A frame of the server. ``ref``: the id that it answers."""
+
+    at: int
+    data: Data
+    body: Body | None
+    tag: str | None
+    ref: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """One connection: its client, and what was said on it.
+
+    ``first`` and ``last`` are the numbers of the exchanges in which it began and ended. ``ended``: by whom, or how;
+    ``None`` for one that was open to the end.
+    """
+
+    client: int
+    first: int
+    last: int
+    ended: str | None
+    closed: tuple[int, str] | None
+    silent: bool
+    paused: bool
+    sent: tuple[Sent, ...]
+    received: tuple[Received, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What is left of a program when everybody is gone, after each of several rounds of it."""
+
+    tasks: tuple[int, ...]
+    sizes: tuple[Mapping[str, int], ...]
+
+
+class Run:
+    """What happened, and how to see what would have happened otherwise.
+
+    Attributes:
+        contract: what the server has promised.
+        exchanges: what was done, and what came back.
+        newcomers: the number of the first exchange of those that look at what is left when everybody is gone.
+        again: plays other steps against a fresh server; ``None`` where there is no such thing.
+        growth: plays the same steps several times against one server, and measures; ``None`` where nothing is left
+            over, or where that cannot be seen.
+    """
+
+    def __init__(
+        self,
+        contract: Contract,
+        exchanges: tuple[Exchange, ...],
+        *,
+        newcomers: int,
+        again: Callable[[tuple[Step, ...]], "Run"] | None = None,
+        growth: Callable[[], Growth | None] | None = None,
+    ) -> None:
+        self.contract = contract
+        self.exchanges = exchanges
+        self.newcomers = newcomers
+        self.again = again
+        self.growth = growth
+
+    @cached_property
+    def talks(self) -> tuple[Talk, ...]:
+        """The connections that were accepted, in order."""
+        found: list[_Open] = []
+        by_client: dict[int, _Open] = {}
+        for at, exchange in enumerate(self.exchanges):
+            step = exchange.step
+            match step:
+                case Connect(client, _) if client not in exchange.refused and client not in exchange.silent:
+                    by_client[client] = _Open(client, at)
+                    found.append(by_client[client])
+                case Pause(client) if client in by_client:
+                    by_client[client].paused = True
+            for send in sends_of(step):
+                if send.client in by_client:
+                    by_client[send.client].sent.append(self._sent(at, send.data))
+            for client, frames in exchange.received.items():
+                if client in by_client:
+                    by_client[client].received += [self._received(at, data) for data in frames]
+            for client in exchange.silent & by_client.keys():
+                by_client[client].silent = True
+            for client, closed in exchange.closed.items():
+                if client in by_client:
+                    by_client.pop(client).end(at, "server", closed)
+            if isinstance(step, Close | Drop) and step.client in by_client:
+                by_client.pop(step.client).end(at, type(step).__name__.lower(), None)
+        return tuple(talk.closed_at(len(self.exchanges)) for talk in found)
+
+    def learns(self, steps: tuple[Step, ...]) -> bool:
+        """Whether ``steps``, played twice against something fresh, show more members that vary by themselves."""
+        if self.again is None:
+            return False
+        one, other = (
+            [
+                [parsed(data) for data in frames]
+                for exchange in played
+                for frames in exchange.received.values()
+            ]
+            for played in (self.again(steps).exchanges, self.again(steps).exchanges)
+        )
+        found = set(_differing(one, other, None)) - self.contract.varying
+        self.contract.varying.update(found)
+        return bool(found)
+
+    def _sent(self, at: int, data: Data) -> Sent:
+        body = decoded(data)
+        objection = self.contract.objection(data)
+        tag = self.contract.tag(body, sent=True) if objection is None else None
+        return Sent(at, data, body, tag, self.contract.asked(body), objection)
+
+    def _received(self, at: int, data: Data) -> Received:
+        body = parsed(data)
+        return Received(at, data, body, self.contract.tag(body, sent=False), self.contract.answered(body))
+
+
+def _differing(one: Any, other: Any, name: str | None) -> Iterator[str]:
+    """The names of the members in which two values of the same form differ."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in one.keys() & other.keys():
+            yield from _differing(one[key], other[key], key)
+    elif isinstance(one, list) and isinstance(other, list):
+        for left, right in zip(one, other, strict=False):
+            yield from _differing(left, right, name)
+    elif name is not None and isinstance(one, str) and masked(one, ()) != masked(other, ()):
+        yield name
+
+
+def decoded(data: Data) -> Body | None:
+    """The object that a lenient reader finds in a frame."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def sends_of(step: Step) -> tuple[Send, ...]:
+    """The frames that a step sends."""
+    if isinstance(step, Send):
+        return (step,)
+    return step.sends if isinstance(step, Burst) else ()
+
+
+class _Open:
+    """A connection while the exchanges are read."""
+
+    def __init__(self, client: int, first: int) -> None:
+        self.client = client
+        self.first = first
+        self.last: int | None = None
+        self.ended: str | None = None
+        self.closed: tuple[int, str] | None = None
+        self.silent = False
+        self.paused = False
+        self.sent: list[Sent] = []
+        self.received: list[Received] = []
+
+    def end(self, at: int, ended: str, closed: tuple[int, str] | None) -> None:
+        self.last, self.ended, self.closed = at, ended, closed
+
+    def closed_at(self, end: int) -> Talk:
+        return Talk(
+            self.client,
+            self.first,
+            end if self.last is None else self.last,
+            self.ended,
+            self.closed,
+            self.silent,
+            self.paused,
+            tuple(self.sent),
+            tuple(self.received),
+        )

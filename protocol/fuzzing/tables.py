@@ -1,0 +1,118 @@
+"""How much an application holds: the tables that its functions reach, and those of its node.
+
+Only what is the application's own is looked at, by way of the variables that its endpoints, handlers and hooks close
+over or name; what libraries cache is theirs.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from types import FunctionType, MethodType, ModuleType
+from typing import Any, Final
+
+from protocol.application import MessageProtocol
+from protocol.asyncapi.served import sockets
+from protocol.exceptions import LocalProtocolError
+
+_LIBRARIES: Final = frozenset(
+    {
+        "asyncio",
+        "builtins",
+        "fastapi",
+        "logging",
+        "protocol",
+        "pydantic",
+        "pydantic_core",
+        "re",
+        "starlette",
+        "typing",
+    }
+)
+_CONTAINERS: Final = (dict, list, set, frozenset, deque, tuple)
+_MOST: Final = 10_000
+"""Objects that are looked at."""
+
+
+def sizes(app: Any) -> dict[str, int]:
+    """The number of entries in each table, by the name of the variable that leads to it."""
+    found: dict[str, int] = {}
+    protocols = _protocols(app)
+    for function in _functions(app, protocols):
+        for name, value in _variables(function):
+            found[f"{function.__qualname__}: {name}"] = _size(value)
+    state = getattr(getattr(app, "state", None), "_state", {})
+    found.update((f"app.state.{name}", _size(value)) for name, value in state.items())
+    for protocol in protocols:
+        with suppress(LocalProtocolError):  # it starts with the first connection
+            tables = protocol.at(app).hub.fanout
+            found["connections of the node"] = len(tables.connections)
+            found["users of the node"] = len(tables.users)
+            found["rooms of the node"] = len(tables.rooms)
+    return found
+
+
+def _protocols(app: Any) -> list[MessageProtocol]:
+    found = {id(socket.protocol): socket.protocol for socket in sockets(app)}
+    return [protocol for protocol in found.values() if isinstance(protocol, MessageProtocol)]
+
+
+def _functions(app: Any, protocols: list[MessageProtocol]) -> Iterator[FunctionType]:
+    candidates: list[Any] = [getattr(route, "endpoint", None) for route in getattr(app, "routes", ())]
+    for protocol in protocols:
+        for router in protocol.tree():
+            records = router.records
+            candidates += [handler.function.function for handler in records.handlers]
+            candidates += [rule.function.function for rule in records.rooms]
+            hooks = (
+                records.on_join,
+                records.on_leave,
+                records.on_status,
+                records.on_connect,
+                records.on_disconnect,
+            )
+            candidates += [hook.function for kind in hooks for hook in kind]
+    for found in candidates:
+        function = found.__func__ if isinstance(found, MethodType) else found
+        if isinstance(function, FunctionType) and not _is_of_library(function.__module__):
+            yield function
+
+
+def _variables(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            yield name, cell.cell_contents
+        except ValueError:  # not assigned yet
+            continue
+    for name in function.__code__.co_names:
+        value = function.__globals__.get(name)
+        if isinstance(value, _CONTAINERS) or (
+            value is not None and not _is_of_library(type(value).__module__)
+        ):
+            yield name, value
+
+
+def _size(root: Any) -> int:
+    """The entries of all containers that ``root`` leads to."""
+    total, looked = 0, 0
+    seen: set[int] = set()
+    todo = [root]
+    while todo and looked < _MOST:
+        value = todo.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        looked += 1
+        if isinstance(value, _CONTAINERS):
+            total += len(value)
+            todo += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, FunctionType):
+            todo += [inner for _, inner in _variables(value)]
+        elif not isinstance(value, type | ModuleType | str | bytes | int | float) and not _is_of_library(
+            type(value).__module__
+        ):
+            todo.append(getattr(value, "__dict__", {}))
+    return total
+
+
+def _is_of_library(module: str | None) -> bool:
+    return module is None or module.partition(".")[0] in _LIBRARIES
