@@ -17,6 +17,9 @@ const DEFAULT_ROOM = "general";
 /** Longer waits are what a server that errs would ask for. */
 const MOST_WAIT = 60_000;
 
+/** Messages to go back for where a room could not be resumed: fewer than are replayed, for some are said meanwhile. */
+const MOST_RETRACED = 250;
+
 /** Errors after which the same request may succeed, with the outcome of this one unknown. */
 const UNKNOWN_OUTCOME = new Set(["unavailable", "timeout"]);
 
@@ -51,6 +54,9 @@ export class Client {
   waits = { message: null, private: null };
   /** @type {string | null} An error that belongs to no message and no room. */
   notice = null;
+
+  /** How many rooms are being entered. */
+  #entering = 0;
 
   /** @param {ClientOptions} options */
   constructor(options) {
@@ -188,16 +194,7 @@ export class Client {
    * @param {string} key
    */
   enter(key) {
-    const room = this.state.conversations.get(key);
-    if (!room) return;
-    this.#set(store.update(this.state, key, { problem: null }));
-    const { name, position } = room;
-    this.#connection.request({ type: "join", room: name, ...(position && { since: position }) }, (answer) => {
-      if (answer?.type !== "error") return;
-      const wait = this.#wait(answer, 0);
-      if (wait === null) this.#set(store.update(this.state, key, { problem: sentence(problem(answer)) }));
-      else this.#clock.after(wait, () => this.#reenter(key));
-    });
+    this.#enter(key, false);
   }
 
   /** @param {import("./store.js").Status} status */
@@ -239,14 +236,61 @@ export class Client {
     if (link.phase === "closed" && link.code === INVALID_TOKEN) this.#options.onended();
   }
 
-  /** Returns to every room from its position, then to the status, which the last connection took with it. */
+  /** Returns to every room from its position, then to the status. */
   #resume() {
     for (const { key, kind, joined } of this.state.conversations.values()) {
       if (kind === "room" && !joined) this.enter(key);
     }
-    const { status } = this.state;
-    if (status !== null && status !== "online") this.setStatus(status);
+    if (this.#entering === 0) this.#restoreStatus();
     this.#pump();
+  }
+
+  /** The last connection took the status with it. The others believe who enters a room to be online, so it comes last. */
+  #restoreStatus() {
+    const { status } = this.state;
+    if (this.link.phase === "open" && status !== null && status !== "online") this.setStatus(status);
+  }
+
+  /**
+   * @param {string} key
+   * @param {boolean} retracing Whether the position is one to go back to, and not what was seen.
+   */
+  #enter(key, retracing) {
+    const room = this.state.conversations.get(key);
+    if (!room) return;
+    this.#set(store.update(this.state, key, { problem: null }));
+    const { name, position } = room;
+    this.#entering++;
+    this.#connection.request({ type: "join", room: name, ...(position && { since: position }) }, (answer) => {
+      if (answer?.type === "error") this.#barred(key, answer);
+      else if (answer && position && !retracing) this.#retrace(key, position, answer);
+      if (--this.#entering === 0) this.#restoreStatus();
+    });
+  }
+
+  /**
+   * @param {string} key
+   * @param {Frame} error
+   */
+  #barred(key, error) {
+    const wait = this.#wait(error, 0);
+    if (wait === null) this.#set(store.update(this.state, key, { problem: sentence(problem(error)) }));
+    else this.#clock.after(wait, () => this.#reenter(key));
+  }
+
+  /**
+   * Where a room could not be resumed, as after a restart of the server, fetches what it has of the time before the
+   * return: by leaving, for it replays nothing to who is there, and entering again further back.
+   * @param {string} key
+   * @param {import("./store.js").Position} last
+   * @param {Frame} joined
+   */
+  #retrace(key, last, { room, recovered, offset, epoch }) {
+    const from = Math.max(offset - MOST_RETRACED, epoch === last.epoch ? last.offset : 0);
+    if (recovered || from >= offset) return;
+    this.#connection.request({ type: "leave", room }, () => {});
+    this.#set(store.update(this.state, key, { joined: false, position: { offset: from, epoch } }));
+    this.#enter(key, true);
   }
 
   /** @param {string} key */

@@ -315,8 +315,9 @@ function memberLeft(state, { room, user }) {
  */
 function message(state, { room, user, text, at, offset }) {
   const key = roomKey(room);
-  if (seen(state, key, offset)) return state;
-  const position = state.conversations.get(key)?.position ?? null;
+  // What comes from a room that is being left comes again, in its turn, when it is entered again.
+  const { joined = false, position = null } = state.conversations.get(key) ?? {};
+  if (!joined || seen(state, key, offset)) return state;
   const mine = state.outbox.find(
     (entry) => entry.to === key && entry.state === "acknowledged" && entry.offset === offset,
   );

@@ -247,6 +247,57 @@ test("a status that was chosen is told again on the next connection", () => {
   assert.deepEqual([type, status], ["status", "busy"]);
 });
 
+/** A room of another epoch, in which two messages were said before the page came back. */
+function comeBackToAnother(all) {
+  all.Socket.last.bring({ ...own("before", 1), user: "bob" });
+  comeBack(all, 3001, { epoch: "e2", offset: 2 });
+}
+
+test("after a restart of the server it goes back for what was said before its return", () => {
+  const all = inRoom();
+  const { client, Socket } = all;
+  comeBackToAnother(all);
+  const leave = Socket.last.take();
+  const { id, ...join } = Socket.last.take();
+  assert.deepEqual([leave.type, leave.room], ["leave", "general"]);
+  assert.deepEqual(join, { type: "join", room: "general", since: { offset: 0, epoch: "e2" } });
+  Socket.last.bring(own("three", 3));
+  Socket.last.bring({ type: "ack", ref: leave.id });
+  Socket.last.bring(joined(id, { epoch: "e2", offset: 3, recovered: true }));
+  for (const [index, text] of ["one", "two", "three"].entries()) Socket.last.bring(own(text, index + 1));
+  assert.deepEqual(shown(client), ["before", undefined, "one", "two", "three"]);
+});
+
+test("it goes back once, and shows one gap where that was of no use", () => {
+  const all = inRoom();
+  const { client, Socket } = all;
+  comeBackToAnother(all);
+  Socket.last.bring({ type: "ack", ref: Socket.last.take().id });
+  Socket.last.bring(joined(Socket.last.take().id, { epoch: "e2", offset: 2 }));
+  Socket.last.bring(own("three", 3));
+  assert.deepEqual([Socket.last.sent, shown(client)], [[], ["before", undefined, "three"]]);
+});
+
+test("of many missed messages it gets the newest", () => {
+  const all = inRoom();
+  comeBack(all, 1006, { offset: 1000 });
+  assert.equal(all.Socket.last.take().type, "leave");
+  assert.deepEqual(all.Socket.last.take().since, { offset: 750, epoch: "e1" });
+});
+
+test("the status is told after the rooms, also where it went back", () => {
+  const all = inRoom();
+  const { client, Socket } = all;
+  client.setStatus("busy");
+  Socket.last.bring({ type: "ack", ref: Socket.last.take().id });
+  comeBackToAnother(all);
+  Socket.last.take();
+  const { id } = Socket.last.take();
+  assert.deepEqual(Socket.last.sent, []);
+  Socket.last.bring(joined(id, { epoch: "e2", offset: 2, recovered: true }));
+  assert.equal(Socket.last.take().status, "busy");
+});
+
 test("a status that was refused is taken back, with a word about it", () => {
   const { client, Socket } = inRoom();
   client.setStatus("busy");
