@@ -307,6 +307,9 @@ class Hub:
         if empty:
             await self._broker.subscribe(channel)
         page = await self._broker.history(channel, history=history, after=since)
+        if history is not None and room.heard is None and page.position.offset == 0:
+            # Nothing is under way: whatever arrives next has to be the first of all.
+            room.heard = page.position
         if not replay.begin(page):
             raise Disconnect(codes.INSUFFICIENT_STATE)
         return page

@@ -319,6 +319,32 @@ async def test_a_hole_in_the_stream_ends_those_who_are_live() -> None:
         assert await ann.expect_close() == (3010, "insufficient state")
 
 
+async def test_a_loss_before_the_first_message_is_a_hole_too() -> None:
+    rig = Rig()
+    async with rig.client("ann") as ann:
+        await ann.request(Join(room="kept-1"))
+        rig.node.broker._deliver = lambda publication: None  # type: ignore[attr-defined]
+        await rig.chat.rooms["kept-1"].publish(Text(text="lost"))
+        rig.node.broker._deliver = rig.node.hub.fanout.deliver  # type: ignore[attr-defined]
+        await rig.chat.rooms["kept-1"].publish(Text(text="b"))
+        assert await ann.expect_close() == (3010, "insufficient state")
+
+
+async def test_another_epoch_ends_those_who_are_live() -> None:
+    rig = Rig()
+    async with rig.client("ann") as ann, rig.client("bob") as bob:
+        await ann.request(Join(room="kept-1"))
+        await bob.request(Join(room="r1"))
+        await rig.chat.rooms["kept-1"].publish(Text(text="a"))
+        # What a broker does that has lost everything.
+        rig.node.broker._bus._streams.clear()  # type: ignore[attr-defined]
+        rig.node.broker._bus._due.clear()  # type: ignore[attr-defined]
+        await rig.chat.rooms["kept-1"].publish(Text(text="first of another stream"))
+        assert await ann.expect_close() == (3010, "insufficient state")
+        assert [frame["text"] for frame in ann.frames if frame["type"] == "text"] == ["a"]
+        assert bob.closed is None
+
+
 # All or nothing.
 
 
