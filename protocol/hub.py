@@ -339,6 +339,9 @@ class Hub:
             return Members(0, ())
         self._unsettled[connection, room.name] = None
         first = await self._presence.join(room.name, connection.user.id, connection.id)
+        if first is None:
+            await self.rejoin(connection)
+            first = await self._presence.join(room.name, connection.user.id, connection.id)
         self._unsettled.pop((connection, room.name), None)
         members = await self._presence.members(room.name, limit=ANNOUNCED)
         if first and members.count <= ANNOUNCED:

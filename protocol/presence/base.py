@@ -45,7 +45,7 @@ class Renewal:
 
     ``departures``: who has gone with a lapsed connection, for this node to announce. ``lost``: those of its own
     connections that the store does not hold, because they were renewed too late. To the others they have left:
-    announce the departures first, then connect them, and join their rooms, again.
+    announce the departures first, then connect them, and join all their rooms, again.
     """
 
     departures: tuple[Departure, ...]
@@ -75,8 +75,12 @@ class Presence(Protocol):
     async def disconnect(self, user: str, connection: str) -> tuple[str, ...]:
         """Forget ``connection``; return the rooms that its user has left with it."""
 
-    async def join(self, room: str, user: str, connection: str) -> bool:
-        """Put ``connection`` into ``room``, counting it if it is not. True: the user's first one there."""
+    async def join(self, room: str, user: str, connection: str) -> bool | None:
+        """Put ``connection`` into ``room``, and renew it. True: the user's first one there.
+
+        ``None``: it does not count, and nothing was done. It was renewed too late, and has lost its other rooms
+        too: connect it, and join them all.
+        """
 
     async def leave(self, room: str, user: str, connection: str) -> bool:
         """Take ``connection`` out of ``room``. True: it was the user's last one there."""

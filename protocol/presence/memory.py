@@ -43,14 +43,20 @@ class MemoryPresence:
         return len(self._connections) + len(self._users) + len(self._rooms) + len(self._unclaimed)
 
     async def connect(self, user: str, connection: str) -> None:
-        self._connected(user, connection)
+        self._lapse()
+        self._connections.setdefault(connection, _Connection(user, 0))
+        self._users.setdefault(user, _User()).connections[connection] = None
+        self._renewed(connection)
 
     async def disconnect(self, user: str, connection: str) -> tuple[str, ...]:
         self._lapse()
         return self._removed(connection)
 
-    async def join(self, room: str, user: str, connection: str) -> bool:
-        rooms = self._connected(user, connection).rooms
+    async def join(self, room: str, user: str, connection: str) -> bool | None:
+        self._lapse()
+        if connection not in self._connections:
+            return None
+        rooms = self._renewed(connection).rooms
         if room in rooms:
             return False
         rooms[room] = None
@@ -89,24 +95,19 @@ class MemoryPresence:
 
     async def renew(self, connections: Iterable[str]) -> Renewal:
         self._lapse()
-        expires = self._monotonic() + LEASE_SECONDS
         lost = []
         for connection in connections:
-            if entry := self._connections.get(connection):
-                entry.expires = expires
-                self._connections.move_to_end(connection)
+            if connection in self._connections:
+                self._renewed(connection)
             else:
                 lost.append(connection)
         departures, self._unclaimed = tuple(self._unclaimed), {}
         return Renewal(departures, tuple(lost))
 
-    def _connected(self, user: str, connection: str) -> _Connection:
-        self._lapse()
-        expires = self._monotonic() + LEASE_SECONDS
-        entry = self._connections.setdefault(connection, _Connection(user, expires))
-        entry.expires = expires
+    def _renewed(self, connection: str) -> _Connection:
+        entry = self._connections[connection]
+        entry.expires = self._monotonic() + LEASE_SECONDS
         self._connections.move_to_end(connection)
-        self._users.setdefault(user, _User()).connections[connection] = None
         return entry
 
     def _lapse(self) -> None:

@@ -176,7 +176,7 @@ class RemotePresence:
     async def disconnect(self, user: str, connection: str) -> tuple[str, ...]:
         return await self._ask(self._store.disconnect, user, connection)
 
-    async def join(self, room: str, user: str, connection: str) -> bool:
+    async def join(self, room: str, user: str, connection: str) -> bool | None:
         return await self._ask(self._store.join, room, user, connection)
 
     async def leave(self, room: str, user: str, connection: str) -> bool:

@@ -16,6 +16,7 @@ def test_no_call_suspends() -> None:
 def test_nothing_is_left_of_100_000_connections_that_came_and_went() -> None:
     store = MemoryPresence()
     for number in range(100_000):
+        done(store.connect(f"user{number % 5000}", str(number)))
         done(store.join(f"room{number % 500}", f"user{number % 5000}", str(number)))
     assert len(store) == 100_000 + 5000 + 500
     for number in range(100_000):
@@ -27,6 +28,7 @@ def test_nothing_is_left_of_a_crashed_node_once_its_departures_are_claimed() -> 
     now = 0.0
     store = MemoryPresence(monotonic=lambda: now)
     for number in range(1000):
+        done(store.connect(f"user{number}", str(number)))
         done(store.join("r", f"user{number}", str(number)))
     now = LEASE_SECONDS
     assert done(store.members("r")).count == 0

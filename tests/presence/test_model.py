@@ -109,13 +109,26 @@ class PresenceMachine(RuleBasedStateMachine):
             self.join_as(*chosen, room)
 
     def join_as(self, node: Node, id: str, held: Held, room: str) -> None:
-        if id not in self.counted:
-            held = node.open[id] = Held(held.user, 0)
+        joined = self.run(node.store.join(room, held.user, id))
+        assert (joined is None) == (id not in self.counted)
+        if joined is None:
+            self.take_up(node, id)
+            self.join_as(node, id, node.open[id], room)
+            return
         held.rooms.add(room)
-        self.said_joined(self.run(node.store.join(room, held.user, id)), held.user, room)
+        self.said_joined(joined, held.user, room)
         self.count(id, held)
         if held.user not in self.came[room]:
             self.came[room].append(held.user)
+
+    def take_up(self, node: Node, id: str) -> None:
+        """Count a connection again that was renewed too late, and bring it back to its rooms."""
+        lost = node.open[id]
+        held = node.open[id] = Held(lost.user, 0)
+        self.run(node.store.connect(held.user, id))
+        self.count(id, held)
+        for room in sorted(lost.rooms):
+            self.join_as(node, id, held, room)
 
     @rule(data=st.data(), room=st.sampled_from(ROOMS))
     def leave(self, data: st.DataObject, room: str) -> None:
@@ -167,12 +180,7 @@ class PresenceMachine(RuleBasedStateMachine):
         for id in node.open.keys() & self.counted.keys():
             self.count(id, node.open[id])
         for id in renewal.lost:
-            held = node.open[id]
-            self.run(node.store.connect(held.user, id))
-            node.open[id] = Held(held.user, 0)
-            self.count(id, node.open[id])
-            for room in sorted(held.rooms):
-                self.join_as(node, id, node.open[id], room)
+            self.take_up(node, id)
 
     @rule()
     def two_leases(self) -> None:

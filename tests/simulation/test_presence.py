@@ -143,6 +143,22 @@ def test_presence_equals_what_clients_know_after_two_leases(programs: int) -> No
     holds()
 
 
+async def test_who_joins_a_room_after_a_lapse_is_still_in_the_others() -> None:
+    async with Simulation(create_app, nodes=2) as simulation:
+        alice = await simulation.connect("alice", node=0)
+        bob = await simulation.connect("bob", node=1)
+        for client in (alice, bob):
+            await client.request(Join(room="r"))
+        simulation.isolate(0)
+        await simulation.sleep(LEASE_SECONDS + 9)
+        simulation.rejoin(0)
+        # Before the node renews what it has: the store knows this connection by its join alone.
+        await alice.request(Join(room="s"), Joined)
+        await simulation.sleep(LEASE_SECONDS)
+        joined = await bob.request(Join(room="r"), Joined)
+        assert [member.user for member in joined.members] == ["bob", "alice"]
+
+
 async def an_outage_meets_a_change(simulation: Simulation) -> None:
     """The node of one who joins or leaves loses the store in the middle of that, and finds it again."""
     alice = await simulation.connect("alice", node=0)
