@@ -49,6 +49,8 @@ class Link:
         self._loop = asyncio.get_running_loop()
         # When the last publication of each channel arrives.
         self._arrivals: dict[str, float] = {}
+        # Publications that have not arrived; the timers of a suspended node are late.
+        self._under_way = 0
         self._cut = False
         self._held: list[Callable[[], None]] = []
 
@@ -72,10 +74,11 @@ class Link:
         """Bring a publication to the node; sometimes at once, where the node is its publisher."""
         now = self._loop.time()
         seconds = self._seconds(self.delay)
-        earliest = max(self._arrivals.get(channel, 0.0) for channel in publication.channels) + _TICK
         here = PROCESS.get() is self._context.get(PROCESS)
-        if here and not seconds and not self._held and earliest < now:
+        if here and not seconds and not self._under_way:
             return broker.receive(publication)
+        self._under_way += 1
+        earliest = max(self._arrivals.get(channel, 0.0) for channel in publication.channels) + _TICK
         due = max(now + seconds, earliest)
         self._arrivals.update(dict.fromkeys(publication.channels, due))
         self.until = max(self.until, due)
@@ -97,8 +100,10 @@ class Link:
     def _arrive(self, broker: "RemoteBroker", publication: Publication, subscriptions: set[int]) -> None:
         if self._cut:
             self._held.append(lambda: self._arrive(broker, publication, subscriptions))
+            return
+        self._under_way -= 1
         # What was applied before the node let go of a channel does not come when it takes the channel up again.
-        elif subscriptions & broker.subscriptions(publication.channels):
+        if subscriptions & broker.subscriptions(publication.channels):
             broker.receive(publication)
 
     async def _pass(self, seconds: float) -> None:

@@ -220,6 +220,20 @@ async def test_a_delay_keeps_the_order_of_a_room() -> None:
         assert texts(bob) == [str(number) for number in range(20)]
 
 
+async def test_what_has_waited_for_a_suspended_node_comes_before_what_it_says_itself() -> None:
+    for seed in range(60):
+        async with Simulation(App, nodes=2, seed=seed) as simulation:
+            alice, bob = await a_room(simulation)
+            simulation.suspend(0)
+            for text in "abc":
+                await bob.request(Say(room="r", text=text))
+            await alice.send(Say(room="r", text="d"))
+            await simulation.sleep(1)
+            simulation.resume(0)
+            await simulation.settle()
+            assert texts(alice) == texts(bob) == [*"abcd"]
+
+
 # Links that fail.
 
 
