@@ -26,9 +26,10 @@ from protocol.node import Handler as CompiledHandler
 from protocol.node import Hooks, Node, Nodes, Plan, Settings
 from protocol.outbox import Outbox
 from protocol.pipeline import Pipeline, Route, Stages
+from protocol.records import Handler, Models, Transform, as_tuple, check_models, check_unique
 from protocol.registry import Registry
 from protocol.rooms import Rooms, RoomTable
-from protocol.routing import Handler, MessageRouter, Models, Transform, as_tuple, check_models, check_unique
+from protocol.routing import MessageRouter
 from protocol.types import VERIFIER, Verifier
 from protocol.users import Users
 

@@ -12,8 +12,8 @@ from protocol.connection import Connection, handling
 from protocol.exceptions import NotAMember, NotFound
 from protocol.injection import Call, Injected
 from protocol.node import Node
+from protocol.records import Handler
 from protocol.rooms import Room, RoomSpec
-from protocol.routing import Handler
 from protocol.types import User
 
 logger = logging.getLogger("protocol")

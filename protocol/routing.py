@@ -1,28 +1,41 @@
 """Decorators that register an application's functions, and what they record.
 
 A router is a declaration: nothing runs here. A protocol is a router too, and compiles what all its routers have
-recorded (:mod:`protocol.application`). The module is long by the overloads, and because each decorator checks its
-function in the place where the error can name it.
+recorded (:mod:`protocol.application`). What the records are, and what is refused, is in :mod:`protocol.records`.
+The module is long by the overloads.
 """
 
 import inspect
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, Concatenate, Final, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic.errors import PydanticUserError
+from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 
 from protocol.connection import Connection
-from protocol.exceptions import ConfigurationError, Disconnect, NotFound, Reject
+from protocol.exceptions import ConfigurationError, Disconnect, Reject
 from protocol.history import History
 from protocol.injection import Call, Function, Injected, Signature, is_kind, members_of, place_of
 from protocol.limits import Rate
 from protocol.messages import tags_of
+from protocol.records import (
+    Handler,
+    Models,
+    Records,
+    RoomRule,
+    Transform,
+    as_tuple,
+    check_connection_parameter,
+    check_message_parameter,
+    check_models,
+    check_types,
+    check_unique,
+    is_subclass,
+    placed,
+    room_parameter,
+)
 from protocol.rooms import Room, RoomPattern, Rooms, RoomSpec, RoomTable
 from protocol.types import User
 from protocol.users import Users
@@ -40,72 +53,10 @@ Reply = BaseModel | None
 Result = Reply | Awaitable[Reply] | AsyncIterator[BaseModel] | Iterator[BaseModel]
 R = TypeVar("R", bound=Result)
 
-Models = type[BaseModel] | Sequence[type[BaseModel]]
-
 _WITH_CONNECTION: Final = frozenset({Connection, HTTPConnection, User, Room, Rooms, Users})
 _WITHOUT_ROOM: Final = _WITH_CONNECTION - {Room}
 _WITHOUT_CONNECTION: Final = frozenset({User, Room, Rooms, Users})
 _NOT_PLAIN: Final = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
-
-
-@dataclass(frozen=True, slots=True)
-class Handler:
-    """A registered handler.
-
-    ``silent``: it may return nothing. One without annotation may, and may return whatever it emits.
-    """
-
-    types: tuple[type[BaseModel], ...]
-    function: Injected
-    emits: tuple[type[BaseModel], ...]
-    returns: tuple[type[BaseModel], ...]
-    raises: tuple[type[Reject], ...]
-    rate_limit: Rate | None
-    concurrent: bool
-    silent: bool
-
-    @property
-    def place(self) -> str:
-        return self.function.place
-
-
-@dataclass(frozen=True, slots=True)
-class Transform:
-    """A registered transform; ``types`` are the annotation's members, each with its subclasses."""
-
-    function: Function
-    types: tuple[type, ...]
-    outbound: bool
-    per_recipient: bool
-    place: str
-
-    def applies(self, model: type[BaseModel]) -> bool:
-        """Whether messages of ``model`` pass it. A transform may narrow this by a method ``covers``."""
-        covers = getattr(self.function, "covers", None)
-        return issubclass(model, self.types) and (covers is None or bool(covers(model)))
-
-
-@dataclass(frozen=True, slots=True)
-class RoomRule:
-    """A declared kind of room and the function that is asked before every join."""
-
-    spec: RoomSpec
-    function: Injected
-
-
-@dataclass(slots=True)
-class Records:
-    """What a router has recorded, in order of registration."""
-
-    handlers: list[Handler] = field(default_factory=list)
-    transforms: list[Transform] = field(default_factory=list)
-    rooms: list[RoomRule] = field(default_factory=list)
-    on_join: list[Injected] = field(default_factory=list)
-    on_leave: list[Injected] = field(default_factory=list)
-    on_status: list[Injected] = field(default_factory=list)
-    on_connect: list[Injected] = field(default_factory=list)
-    on_disconnect: list[Injected] = field(default_factory=list)
-    exception_handlers: dict[type[Exception], Injected] = field(default_factory=dict)
 
 
 class Options(TypedDict, total=False):
@@ -196,14 +147,14 @@ class MessageRouter:
         ``concurrent``: it runs beside the messages behind it, as a stream always does.
         """
         names = _callers_names()
-        _check_types(types)
+        check_types(types)
 
         def register(function: F) -> F:
             self._change()
-            with _at(place_of(function)):
+            with placed(place_of(function)):
                 check_models(emits, "emits=")
             signature = Signature(function, names=names, types=(*types, *as_tuple(emits)))
-            _check_message_parameter(signature, types)
+            check_message_parameter(signature, types)
             injected = Injected(signature, leading=1, allowed=_WITH_CONNECTION, streams=True)
             if injected.takes_room and (missing := [one for one in types if "room" not in one.model_fields]):
                 raise ConfigurationError(
@@ -232,7 +183,7 @@ class MessageRouter:
             raise ConfigurationError(
                 f"{handler.place}: name the message types that it handles: @on(Type, …)."
             )
-        with _at(handler.place):
+        with placed(handler.place):
             for model in (*handler.types, *handler.emits):
                 tags_of(model)
         if handler.rate_limit is not None and not isinstance(handler.rate_limit, Rate):
@@ -323,9 +274,9 @@ class MessageRouter:
         ) -> Callable[Concatenate[Connection, P], Any]:
             self._change()
             signature = Signature(function, names=names)
-            with _at(signature.place):
+            with placed(signature.place):
                 parsed = RoomPattern(pattern)
-            _check_connection_parameter(signature)
+            check_connection_parameter(signature)
             given = {parameter.name: parameter for parameter in signature.parameters[1:]}
             if missing := [name for name in parsed.parameters if name not in given]:
                 raise ConfigurationError(
@@ -336,7 +287,7 @@ class MessageRouter:
                 leading=1,
                 allowed=_WITHOUT_ROOM,
                 named={
-                    name: _room_parameter(name, given[name].annotation, signature.place)
+                    name: room_parameter(name, given[name].annotation, signature.place)
                     for name in parsed.parameters
                 },
             )
@@ -398,7 +349,7 @@ class MessageRouter:
         def register(function: Callable[[Connection, E], Any]) -> Callable[[Connection, E], Any]:
             self._change()
             signature = Signature(function, names=names, types=(error,))
-            _check_connection_parameter(signature)
+            check_connection_parameter(signature)
             if len(signature.parameters) < 2:
                 raise ConfigurationError(
                     f"{signature.place}: an exception handler takes the connection and the error."
@@ -452,57 +403,6 @@ class MessageRouter:
         records.append(Injected(Signature(function, names=names), leading=0, allowed=allowed, named=named))
 
 
-def as_tuple(given: Any) -> tuple[Any, ...]:
-    """One, or several."""
-    several = isinstance(given, Iterable) and not isinstance(given, type | str)
-    return tuple(given) if several else (given,)
-
-
-def is_subclass(one: object, base: type) -> bool:
-    """``issubclass`` for what may be no class."""
-    return inspect.isclass(one) and issubclass(one, base)
-
-
-@contextmanager
-def _at(place: str) -> Iterator[None]:
-    """Say where it is declared, what is wrong."""
-    try:
-        yield
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{place}: {error}") from None
-
-
-def check_unique(handlers: Iterable[Handler]) -> None:
-    """Refuse a second handler of a type."""
-    seen: dict[type[BaseModel], Handler] = {}
-    for handler in handlers:
-        for model in handler.types:
-            if model in seen:
-                raise ConfigurationError(
-                    f"{handler.place}: {model.__qualname__} has a handler already: {seen[model].place}. "
-                    f"One message type has one handler."
-                )
-            seen[model] = handler
-
-
-def check_models(given: Any, where: str) -> None:
-    """Refuse what is no message type, as an instance or the name of one."""
-    for one in as_tuple(given):
-        if not is_subclass(one, BaseModel):
-            raise ConfigurationError(f"{where} takes message types, which are pydantic models, not {one!r}.")
-
-
-def _check_types(types: Sequence[object]) -> None:
-    """Refuse at once what would otherwise wait for a function that never comes, as ``@on`` without types does."""
-    for one in types:
-        if is_subclass(one, BaseModel):
-            continue
-        place = f"{place_of(one)}: " if inspect.isroutine(one) else ""
-        raise ConfigurationError(
-            f"{place}@on(…) takes message types, which are pydantic models, not {one!r}: write @on(Type, …)."
-        )
-
-
 def _callers_names() -> dict[str, Any]:
     """The local names of the block that a decorator stands in: apps are defined inside tests."""
     frame: FrameType | None = sys._getframe(2)
@@ -519,43 +419,3 @@ def _first_connection(signature: Signature) -> dict[str, Callable[[Call], Any]]:
     if signature.parameters and signature.parameters[0].annotation is inspect.Parameter.empty:
         return {signature.parameters[0].name: lambda call: call.connection}
     return {}
-
-
-def _check_connection_parameter(signature: Signature) -> None:
-    first = signature.parameters[0].annotation if signature.parameters else None
-    if first not in {Connection, HTTPConnection, inspect.Parameter.empty}:
-        raise ConfigurationError(f"{signature.place}: the first parameter is the connection: Connection.")
-
-
-def _check_message_parameter(signature: Signature, types: Sequence[type[BaseModel]]) -> None:
-    if not signature.parameters:
-        raise ConfigurationError(f"{signature.place}: a handler takes the message as its first parameter.")
-    annotation = signature.parameters[0].annotation
-    if annotation is inspect.Parameter.empty or annotation is Any:
-        return
-    accepted = tuple(one for one in members_of(annotation) if inspect.isclass(one))
-    for model in types:
-        if not issubclass(model, accepted):
-            raise ConfigurationError(
-                f"{signature.place}: it is registered for {model.__qualname__}, and its first parameter "
-                f"{signature.parameters[0].name!r} is annotated {annotation!r}. Make them agree."
-            )
-
-
-def _room_parameter(name: str, annotation: Any, place: str) -> Callable[[Call], Any]:
-    if annotation is inspect.Parameter.empty or annotation is str:
-        return lambda call: call.parameters[name]
-    try:
-        convert = TypeAdapter[Any](annotation).validate_strings
-    except PydanticUserError as error:
-        raise ConfigurationError(
-            f"{place}: the room's parameter {name!r} has no type to convert to: {error}"
-        ) from None
-
-    def converted(call: Call) -> Any:
-        try:
-            return convert(call.parameters[name])
-        except ValidationError:
-            raise NotFound("There is no such room.") from None
-
-    return converted

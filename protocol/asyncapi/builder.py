@@ -24,8 +24,9 @@ from protocol.limits import Rate
 from protocol.middleware.connection_limit import ConnectionLimitMiddleware
 from protocol.node import Plan, Settings
 from protocol.pipeline import NO_STAGES
+from protocol.records import Handler, Records, RoomRule
 from protocol.rooms import PARAMETER
-from protocol.routing import Handler, MessageRouter, Records, RoomRule
+from protocol.routing import MessageRouter
 
 VERSION: Final = "3.1.0"
 SERVER: Final = "ws://localhost:8000"
