@@ -1,10 +1,13 @@
 """What is around the sockets: settings, the page, and what operators look at."""
 
 import asyncio
+import gc
+import itertools
 import logging
 import subprocess
 import sys
 import tomllib
+import tracemalloc
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from packaging.utils import canonicalize_name
 from pydantic import ValidationError
 
 from examples.chat.settings import Settings
-from protocol.testing import Client, Refused
+from protocol.testing import Client, Refused, settle
 from tests.chat.people import create, http, join, person, say, token
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
@@ -271,10 +274,29 @@ async def test_the_page_loads_nothing_from_elsewhere() -> None:
 
 
 async def test_nothing_is_left_of_people_who_have_gone() -> None:
-    app = create(connections_per_address=1000)
-    for number in range(500):
-        async with person(app, f"user-{number}", f"/ws/room-{number}") as somebody:
-            await somebody.request({"type": "status", "status": "busy"})
+    app = create()
+    visitors = itertools.count()
+
+    async def visits(count: int) -> None:
+        for number in itertools.islice(visitors, count):
+            async with person(app, f"user-{number}", f"/ws/room-{number}") as somebody:
+                await somebody.request({"type": "status", "status": "busy"})
+                await somebody.request(say(f"room-{number}", "x" * 1000), key=f"a key, used once: {number}")
+            await asyncio.sleep(60)
+
+    # A history lasts for an hour: after two, as much is forgotten as comes.
+    await visits(120)
+    tracemalloc.start()
+    try:
+        kept = []
+        for _ in range(2):
+            await visits(60)
+            gc.collect()
+            kept.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert kept[1] - kept[0] < 50_000
     async with http(app) as client:
         assert (await client.get("/health")).json()["connections_active"] == 0
+    await settle()
     assert len(asyncio.all_tasks()) == 1
