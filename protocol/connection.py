@@ -4,9 +4,10 @@ Its outbox is the only way to the socket. Membership and fan-out are the hub's; 
 calls handlers is the dispatcher's.
 """
 
+import asyncio
 from collections import deque
 from contextvars import ContextVar
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from pydantic import BaseModel
 from starlette.datastructures import State
@@ -14,14 +15,11 @@ from starlette.requests import HTTPConnection
 
 from protocol import codes
 from protocol.exceptions import LocalProtocolError, checked_close
-from protocol.outbox import DROPPED, OVERFLOW, Budget, Frame, OutboxQueue, Verdict
+from protocol.outbox import OVERFLOW, Budget, Frame, Outbox, OutboxQueue
 from protocol.pipeline import Pipeline
 from protocol.rooms import Membership
 from protocol.types import OBSERVERS, Observer, Position, Ref, Request, Scope, User
 from protocol.writer import Writer
-
-ENOUGH: Final = 1 << 16
-"""Bytes of an outbox above which streams and replays wait for the peer."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -106,7 +104,7 @@ class Connection(HTTPConnection):
         user: User | None,
         pipeline: Pipeline,
         hub: ConnectionHub,
-        limit: int,
+        outbox: Outbox,
         budget: Budget,
     ) -> None:
         super().__init__(scope)
@@ -114,14 +112,13 @@ class Connection(HTTPConnection):
         self.authenticated = user is not None
         self._user = User(id) if user is None else user
         self._state = State()
-        self.queue = OutboxQueue(limit, budget)
+        self.queue = OutboxQueue(outbox.bytes, budget)
         self.observers: list[Observer] = scope.setdefault(OBSERVERS, [])
         self.memberships: dict[str, Any] = {}
         self.replays: deque[Replay] = deque()
         self.scheduled = False
         self.closing = False
-        # Where streams and replays wait for the peer; an empty outbox takes whatever comes.
-        self._enough = min(ENOUGH, limit // 2)
+        self._enough = outbox.enough
         self._held: Frame | None = None
         self._slow = False
         self._ending: tuple[int, str] | None = None
@@ -164,11 +161,19 @@ class Connection(HTTPConnection):
     async def send(self, message: BaseModel) -> None:
         """Queue ``message`` for this connection only.
 
-        Raises ``LocalProtocolError`` for a type that is not declared as outbound, and after a close.
+        Handlers of this connection wait while its peer is far behind; others never do. Raises
+        ``LocalProtocolError`` for a type that is not declared as outbound, and after a close.
         """
         if self.closing:
             raise LocalProtocolError("The connection is closed: nothing can be sent any more.")
         self.reply(message)
+        if self.full:
+            current = handling.get()
+            if current is not None and current.connection is self:
+                await self.ready()
+            else:
+                # Who sends much at once lets the loop write it.
+                await asyncio.sleep(0)
 
     async def join(self, room: str, since: Position | None = None) -> Membership:
         """Enter ``room``; its messages follow behind the answer to the message under way.
@@ -218,27 +223,35 @@ class Connection(HTTPConnection):
         if self._ending is not None:
             driver.stop(*self._ending)
 
-    def put(self, frame: Frame) -> Verdict:
-        """Queue a frame and have it written at the end of this turn of the loop."""
+    def put(self, frame: Frame) -> int:
+        """Queue a frame and have it written at the end of this turn of the loop.
+
+        Returns the verdict of :meth:`protocol.outbox.OutboxQueue.put`; after a close every frame is lost.
+        """
         if self.closing:
-            return DROPPED
-        lost = self.queue.dropped
-        verdict = self.queue.put(frame)
-        if verdict is OVERFLOW:
+            return 1
+        lost = self.queue.put(frame)
+        if lost == OVERFLOW:
             self.too_slow()
-            return verdict
+            return lost
         for observer in self.observers:
             observer.frames_sent(frame.type, 1, len(frame))
-            if verdict is DROPPED:
-                observer.frames_dropped(frame.type, self.queue.dropped - lost)
+            if lost:
+                observer.frames_dropped(frame.type, lost)
         if not self.scheduled:
             self.scheduled = True
             self._hub.schedule(self)
-        return verdict
+        return lost
 
     async def ready(self) -> None:
-        """Wait until the peer has taken most of what is queued; for streams, which wait for nothing else."""
-        if self._writer is not None and self._is_full:
+        """Wait until the peer has taken what is queued, where that is more than is good at once.
+
+        Others get their turn even if the peer takes everything at once, or nothing any more: a stream waits for
+        nothing else, and has to hear of its end.
+        """
+        if self.closing or self.full:
+            await asyncio.sleep(0)
+        if self._writer is not None and self.full:
             await self._writer.ready()
 
     def reply(self, message: BaseModel, ref: Ref | None = None) -> bool:
@@ -274,12 +287,12 @@ class Connection(HTTPConnection):
 
     def refill(self) -> None:
         """Let rooms that still replay what was missed put more into the outbox, at the pace of the peer."""
-        while self.replays and not self._is_full:
+        while self.replays and not self.full:
             frame = self._held or self.replays[0].next()
             self._held = None
             if frame is None:
                 self.replays.popleft()
-            elif self.queue.put(frame) is OVERFLOW:
+            elif self.queue.put(frame) == OVERFLOW:
                 # Too large to go beside others: it waits until they are written.
                 self._held = frame
                 break
@@ -295,7 +308,8 @@ class Connection(HTTPConnection):
             self.replays.remove(replay)
 
     @property
-    def _is_full(self) -> bool:
+    def full(self) -> bool:
+        """Whether more is queued than is good at once."""
         return self.queue.size + self.queue.behind >= self._enough
 
     def too_slow(self) -> None:

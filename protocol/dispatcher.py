@@ -163,6 +163,10 @@ class Dispatcher:
             self._busy = False
             if not self._inbox:
                 await self._owner.run(self._read())
+            elif self.connection.full:
+                # Who asks for more than it reads waits for its answers; what it sends is read on meanwhile.
+                self._busy = True
+                await self._owner.run(self.connection.ready())
             else:
                 item = self._inbox.popleft()
                 self._space.set()

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from protocol import codes
 from protocol.brokers import Publication
 from protocol.connection import Connection
-from protocol.outbox import OVERFLOW, QUEUED, Frame
+from protocol.outbox import OVERFLOW, Frame
 from protocol.pipeline import Pipeline
 from protocol.replay import RoomReplay
 from protocol.rooms import RoomSpec
@@ -56,14 +56,16 @@ class LocalRoom:
 
 
 class Fanout:
-    """The tables of one node, and delivery by them."""
+    """The tables of one node, and delivery by them. ``enough``: bytes that are good to publish at once."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, enough: int) -> None:
         self.connections: dict[str, Connection] = {}
         self.users: dict[str, dict[Connection, None]] = {}
         self.rooms: dict[str, LocalRoom] = {}
         self._pipeline = pipeline
         self._unflushed: list[Connection] = []
+        self._enough = enough
+        self._published = 0
 
     def __len__(self) -> int:
         """How many connections, users and rooms are held."""
@@ -81,10 +83,24 @@ class Fanout:
         for connection in self._receivers(publication):
             own = self.frame_for(publication, connection) if frame is None else frame
             if own is not None and not connection.closing:
-                verdict = connection.put(own)
-                receivers += verdict is not OVERFLOW
-                dropped += verdict is not QUEUED
+                lost = connection.put(own)
+                if lost == OVERFLOW:
+                    dropped += 1
+                else:
+                    receivers += 1
+                    dropped += lost
+        if self._unflushed:
+            self._published += len(publication.body)
         return Delivery(receivers, dropped)
+
+    async def turn(self) -> None:
+        """Let the loop write, where enough has been published since it did.
+
+        Publishing may never wait for anything else: without this, one handler could fill the outbox of a peer
+        that has had no time to read.
+        """
+        while self._published >= self._enough:  # noqa: ASYNC110 the flush comes before whoever waits here
+            await asyncio.sleep(0)
 
     def frame(self, publication: Publication) -> Frame:
         """The frame that all receivers share: body and position, as they were published."""
@@ -131,6 +147,7 @@ class Fanout:
     def flush(self) -> None:
         """Write what this turn of the loop has queued, for each connection at once."""
         unflushed, self._unflushed = self._unflushed, []
+        self._published = 0
         for connection in unflushed:
             connection.flush()
 

@@ -28,7 +28,7 @@ from protocol.exceptions import (
     checked_close,
 )
 from protocol.fanout import CLOSE_TAG, Fanout, LocalRoom
-from protocol.history import Page
+from protocol.history import History, Page
 from protocol.messages import CLOSE, wire_name
 from protocol.outbox import Frame
 from protocol.pipeline import Pipeline
@@ -74,8 +74,9 @@ class Hub:
         presence: Presence,
         finish: Finish,
         max_rooms: int,
+        enough: int,
     ) -> None:
-        self.fanout = Fanout(pipeline)
+        self.fanout = Fanout(pipeline, enough)
         self.schedule = self.fanout.schedule
         self._pipeline = pipeline
         self._table = rooms
@@ -123,7 +124,7 @@ class Hub:
         shared = self._pipeline.outbound(message)
         if shared is None:
             return Delivery()
-        return await self._broker.publish(self._publication((_user(user),), shared, exclude=exclude))
+        return await self._publish(self._publication((_user(user),), shared, exclude=exclude))
 
     async def disconnect_user(self, user: str, code: int, reason: str | None) -> None:
         await self._broker.publish(
@@ -219,7 +220,7 @@ class Hub:
         if current is not None and current.ended:
             current = None
         publication = self._publication((_room(name),), shared, exclude=exclude)
-        delivery = await self._broker.publish(publication, history=spec.history, key=_key(current, key))
+        delivery = await self._publish(publication, history=spec.history, key=_key(current, key))
         if current is not None and delivery.position is not None:
             current.offset = delivery.position.offset
         return delivery
@@ -238,6 +239,12 @@ class Hub:
         return tuple(self.fanout.message(publication) for publication in page.entries)
 
     # Parts.
+
+    async def _publish(
+        self, publication: Publication, *, history: History | None = None, key: Key | None = None
+    ) -> Delivery:
+        await self.fanout.turn()
+        return await self._broker.publish(publication, history=history, key=key)
 
     async def _follow(self, user: str) -> None:
         """Be subscribed to a user's channel while there is a connection: when one comes as the last one goes, too."""
@@ -398,7 +405,7 @@ class Hub:
             for message in await said:
                 shared = self._pipeline.outbound(message)
                 if shared is not None:
-                    await self._broker.publish(
+                    await self._publish(
                         self._publication(channels, shared, exclude=exclude, exclude_user=exclude_user)
                     )
         except Exception:

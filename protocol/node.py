@@ -124,6 +124,7 @@ class Node:
             presence=self.presence,
             finish=self.finish,
             max_rooms=plan.settings.max_rooms,
+            enough=plan.settings.outbox.enough,
         )
         self.limits = Limits(plan.pipeline)
         self.rooms = Rooms(self.hub)
@@ -176,7 +177,7 @@ class Node:
             user=user,
             pipeline=self.plan.pipeline,
             hub=self.hub,
-            limit=self.plan.settings.outbox.bytes,
+            outbox=self.plan.settings.outbox,
             budget=self._budget,
         )
 

@@ -8,18 +8,13 @@ from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Literal
+from typing import Final
 
 from protocol.exceptions import ConfigurationError
 from protocol.messages import CLOSE, Slow
 
-Verdict = Literal[0, 1, 2]
-QUEUED: Final = 0
-"""The frame waits."""
-DROPPED: Final = 1
-"""A frame was lost to its policy: this one or an older one."""
-OVERFLOW: Final = 2
-"""The frame was not taken and must not be lost: close the connection."""
+OVERFLOW: Final = -1
+"""The verdict on a frame that was not taken and must not be lost: close the connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +22,8 @@ class Outbox:
     """The bounds of a connection's outbox.
 
     ``bytes``: what may wait, transport buffer included. ``seconds``: how long a peer may read nothing while
-    something waits. ``budget``: bytes that may wait on one node; above it a connection that is behind is
-    treated as if its own bound were reached, and one that keeps up is not.
+    something waits. ``budget``: bytes that may wait on one node, transport buffers included; above it a
+    connection that is behind is treated as if its own bound were reached, and one that keeps up is not.
     """
 
     bytes: int = 1 << 20
@@ -41,6 +36,11 @@ class Outbox:
                 "Outbox(bytes=…, seconds=…, budget=…) takes at least 1024 bytes, more than 0 seconds, "
                 "and a budget of at least bytes."
             )
+
+    @property
+    def enough(self) -> int:
+        """Bytes that are good at once: who has more to put in waits, a stream for the peer, others for the loop."""
+        return min(1 << 16, self.bytes // 4)
 
 
 class Frame:
@@ -85,7 +85,7 @@ class Frame:
 
 
 class Budget:
-    """Bytes that wait in all outboxes of a node."""
+    """Bytes that wait in all outboxes of a node, and behind them."""
 
     __slots__ = ("limit", "used")
 
@@ -99,19 +99,14 @@ class OutboxQueue:
 
     Attributes:
         size: payload bytes that wait here.
-        behind: bytes that wait behind this queue, in the transport; above 0 only while the peer does not keep
-            up. The policies ``drop_oldest`` and ``latest`` touch nothing else: a consumer that keeps up loses
-            nothing.
-        dropped: frames lost to policies so far.
     """
 
-    __slots__ = ("_budget", "_dead", "_droppable", "_frames", "behind", "dropped", "limit", "size")
+    __slots__ = ("_behind", "_budget", "_dead", "_droppable", "_frames", "limit", "size")
 
     def __init__(self, limit: int, budget: Budget) -> None:
         self.limit = limit
         self.size = 0
-        self.behind = 0
-        self.dropped = 0
+        self._behind = 0
         self._budget = budget
         self._frames: deque[Frame | list[Frame]] = deque()
         # A droppable frame stands in both, in a list of its own that is emptied when it is dropped.
@@ -121,8 +116,24 @@ class OutboxQueue:
     def __bool__(self) -> bool:
         return bool(self._frames)
 
-    def put(self, frame: Frame) -> Verdict:
-        """Queue ``frame``, within the bounds and by its policy."""
+    @property
+    def behind(self) -> int:
+        """Bytes that wait behind this queue, in the transport; above 0 only while the peer does not keep up.
+
+        The policies ``drop_oldest`` and ``latest`` touch nobody else: a consumer that keeps up loses nothing.
+        """
+        return self._behind
+
+    @behind.setter
+    def behind(self, size: int) -> None:
+        self._budget.used += size - self._behind
+        self._behind = size
+
+    def put(self, frame: Frame) -> int:
+        """Queue ``frame``, within the bounds and by its policy.
+
+        Returns how many frames were lost to the policy, this one included where it is the one; or ``OVERFLOW``.
+        """
         length = len(frame.payload)
         if frame.slow.policy != "close":
             return self._put_droppable(frame, length)
@@ -131,7 +142,7 @@ class OutboxQueue:
         self._frames.append(frame)
         self.size += length
         self._budget.used += length
-        return QUEUED
+        return 0
 
     def take(self) -> list[Frame]:
         """Remove and return everything, in order."""
@@ -153,40 +164,38 @@ class OutboxQueue:
         self.size = 0
 
     def _exceeds(self, length: int) -> bool:
-        waiting = self.size + self.behind
+        waiting = self.size + self._behind
         # A frame larger than the bound still passes an empty outbox.
         return waiting > 0 and (
             waiting + length > self.limit
-            or (self.behind > 0 and self._budget.used + length > self._budget.limit)
+            or (self._behind > 0 and self._budget.used + length > self._budget.limit)
         )
 
-    def _put_droppable(self, frame: Frame, length: int) -> Verdict:
+    def _put_droppable(self, frame: Frame, length: int) -> int:
         key: Hashable = frame.type if frame.slow.policy == "drop_oldest" else (frame.type, frame.slow_value)
         queued = self._droppable.setdefault(key, deque())
-        verdict: Verdict = QUEUED
-        if frame.slow.policy == "latest" and self.behind:
+        lost = 0
+        if frame.slow.policy == "latest" and self._behind:
             while queued:
                 self._drop(queued)
-                verdict = DROPPED
+                lost += 1
         while self._exceeds(length):
-            verdict = DROPPED
+            lost += 1
             if not queued:
                 del self._droppable[key]
-                self.dropped += 1
-                return verdict
+                return lost
             self._drop(queued)
         entry = [frame]
         queued.append(entry)
         self._frames.append(entry)
         self.size += length
         self._budget.used += length
-        return verdict
+        return lost
 
     def _drop(self, queued: deque[list[Frame]]) -> None:
         length = len(queued.popleft().pop())
         self.size -= length
         self._budget.used -= length
-        self.dropped += 1
         self._dead += 1
         if self._dead > 64 and self._dead * 2 > len(self._frames):
             self._frames = deque(entry for entry in self._frames if entry != [])

@@ -65,10 +65,10 @@ class Request(NamedTuple):
 class Delivery:
     """What became of a publication or a direct message.
 
-    ``receivers`` counts the connections of this node that it was queued for, and, where the broker knows
-    them, the nodes' that it was passed on to. ``dropped`` counts those of this node that lost it to their
-    slow-consumer policy, or were closed for it. ``position`` is set for a room with history. ``repeated``: the
-    key was applied before, and this is what became of it then.
+    ``receivers`` counts the connections of this node whose outboxes it was put to, and, where the broker knows
+    them, the nodes' that it was passed on to. ``dropped`` counts the frames of this node that slow consumers
+    lost for it by its policy, itself or older ones, and the consumers that were closed for it. ``position`` is
+    set for a room with history. ``repeated``: the key was applied before, and this is what became of it then.
     """
 
     receivers: int = 0
@@ -134,7 +134,7 @@ class Peer(Protocol):
     """What a server tells the connection that it has lent its :class:`Wire` to."""
 
     def flush(self) -> None:
-        """Write everything that is queued now; called before the server writes a frame of its own."""
+        """Write what is queued, unless it is paused; called before the server writes a frame of its own."""
 
     def pause(self) -> None:
         """The transport's buffer is above its high-water mark: write no more."""

@@ -84,7 +84,9 @@ class _Waiters:
 class DirectWriter:
     """Writes prebuilt frames past ASGI ``send``, everything that waits in one write.
 
-    It is the peer of the server's wire, which calls ``flush`` before it sends a frame of its own.
+    It is the peer of the server's wire, which calls ``flush`` before it sends a frame of its own. To a client
+    that says goodbye, or breaks the rules, while it is behind, that frame is a close and comes at once: what
+    still waits here is lost, so that the client has everything up to some frame, and nothing after the close.
     """
 
     def __init__(self, source: Source, wire: Wire, send: Send, seconds: float) -> None:
@@ -113,7 +115,8 @@ class DirectWriter:
 
     def pause(self) -> None:
         self._paused = True
-        self._watch(self._wire.backlog())
+        if not self._ended:
+            self._watch(self._wire.backlog())
 
     def resume(self) -> None:
         self._paused = False
@@ -150,6 +153,7 @@ class DirectWriter:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+        self._source.queue.behind = 0
         self._source.queue.clear()
         self._waiters.wake()
 

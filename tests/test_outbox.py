@@ -7,7 +7,7 @@ from websockets.streams import StreamReader
 
 from protocol import ConfigurationError, Outbox
 from protocol.messages import CLOSE, Slow
-from protocol.outbox import DROPPED, OVERFLOW, QUEUED, Budget, Frame, OutboxQueue
+from protocol.outbox import OVERFLOW, Budget, Frame, OutboxQueue
 
 OLDEST = Slow("drop_oldest")
 LATEST = Slow("latest", "symbol")
@@ -61,7 +61,7 @@ def test_the_event_is_what_asgi_wants() -> None:
 
 def test_frames_leave_in_order_and_at_once() -> None:
     outbox = queue()
-    assert [outbox.put(frame(text)) for text in "abc"] == [QUEUED] * 3
+    assert [outbox.put(frame(text)) for text in "abc"] == [0] * 3
     assert (bool(outbox), outbox.size) == (True, 3)
     assert texts(outbox) == ["a", "b", "c"]
     assert (bool(outbox), outbox.size, outbox.take()) == (False, 0, [])
@@ -69,7 +69,7 @@ def test_frames_leave_in_order_and_at_once() -> None:
 
 def test_what_must_not_be_lost_overflows_at_the_bound() -> None:
     outbox = queue(3)
-    assert [outbox.put(frame(text)) for text in ("ab", "c", "d")] == [QUEUED, QUEUED, OVERFLOW]
+    assert [outbox.put(frame(text)) for text in ("ab", "c", "d")] == [0, 0, OVERFLOW]
     assert texts(outbox) == ["ab", "c"]
 
 
@@ -79,21 +79,22 @@ def test_what_waits_in_the_transport_counts_too() -> None:
 
 def test_a_frame_above_the_bound_passes_an_empty_outbox() -> None:
     outbox = queue(3)
-    assert outbox.put(frame("abcdef")) == QUEUED
+    assert outbox.put(frame("abcdef")) == 0
     assert outbox.put(frame("")) == OVERFLOW
 
 
 def test_the_budget_of_the_node_binds_who_is_behind_and_nobody_else() -> None:
     budget = Budget(6)
     keeps_up, behind = OutboxQueue(100, budget), OutboxQueue(100, budget)
-    behind.behind = 1
-    assert behind.put(frame("abcdef")) == QUEUED
-    assert behind.put(frame("g")) == OVERFLOW
-    assert keeps_up.put(frame("g")) == QUEUED
+    behind.behind = 2
+    assert behind.put(frame("abcd")) == 0
+    assert behind.put(frame("e")) == OVERFLOW
+    assert keeps_up.put(frame("e")) == 0
     assert budget.used == 7
     behind.clear()
     keeps_up.take()
-    assert budget.used == 0
+    behind.behind = 1
+    assert budget.used == 1
 
 
 @pytest.mark.parametrize(
@@ -113,10 +114,7 @@ def test_impossible_bounds_are_refused(bounds: dict[str, float]) -> None:
 
 def test_a_close_policy_of_its_own_is_no_policy_to_drop() -> None:
     outbox = queue(1)
-    assert [outbox.put(frame("a", Slow("close"))), outbox.put(frame("b", Slow("close")))] == [
-        QUEUED,
-        OVERFLOW,
-    ]
+    assert [outbox.put(frame("a", Slow("close"))), outbox.put(frame("b", Slow("close")))] == [0, OVERFLOW]
 
 
 def test_drop_oldest_drops_the_oldest_of_its_type_at_the_bound() -> None:
@@ -125,16 +123,23 @@ def test_drop_oldest_drops_the_oldest_of_its_type_at_the_bound() -> None:
     outbox.put(frame("b"))
     outbox.put(frame("c", OLDEST, type="x"))
     outbox.put(frame("d", OLDEST, type="y"))
-    assert outbox.put(frame("e", OLDEST, type="x")) == DROPPED
-    assert outbox.dropped == 1
+    assert outbox.put(frame("e", OLDEST, type="x")) == 1
     assert texts(outbox) == ["b", "c", "d", "e"]
+
+
+def test_every_frame_that_a_larger_one_drops_is_counted() -> None:
+    outbox = queue(4)
+    for text in "abcd":
+        assert outbox.put(frame(text, OLDEST)) == 0
+    assert outbox.put(frame("efg", OLDEST)) == 3
+    assert texts(outbox) == ["d", "efg"]
 
 
 def test_drop_oldest_drops_itself_where_nothing_of_its_type_waits() -> None:
     outbox = queue(1)
     outbox.put(frame("a"))
-    assert outbox.put(frame("b", OLDEST)) == DROPPED
-    assert (outbox.dropped, texts(outbox)) == (1, ["a"])
+    assert outbox.put(frame("b", OLDEST)) == 1
+    assert texts(outbox) == ["a"]
 
 
 def test_latest_keeps_the_newest_of_each_key_while_the_peer_is_behind() -> None:
@@ -143,14 +148,14 @@ def test_latest_keeps_the_newest_of_each_key_while_the_peer_is_behind() -> None:
         outbox.put(frame(text, LATEST, type="tick", key=key))
         for text, key in (("a1", "a"), ("b1", "b"), ("a2", "a"), ("a3", "a"))
     ]
-    assert verdicts == [QUEUED, QUEUED, DROPPED, DROPPED]
+    assert verdicts == [0, 0, 1, 1]
     assert texts(outbox) == ["b1", "a3"]
 
 
 @pytest.mark.parametrize("slow", [OLDEST, LATEST])
 def test_a_consumer_that_keeps_up_loses_nothing(slow: Slow) -> None:
     outbox = queue(100)
-    assert {outbox.put(frame("x", slow, type="tick", key="a")) for _ in range(100)} == {QUEUED}
+    assert {outbox.put(frame("x", slow, type="tick", key="a")) for _ in range(100)} == {0}
     assert len(outbox.take()) == 100
 
 
@@ -165,8 +170,8 @@ def test_memory_does_not_grow_with_what_was_dropped() -> None:
 def test_memory_does_not_grow_with_the_keys_of_what_was_dropped() -> None:
     outbox = queue(1, behind=1)
     for number in range(1000):
-        assert outbox.put(frame("x", LATEST, type="tick", key=str(number))) == DROPPED
-    assert (outbox.dropped, len(outbox._droppable)) == (1000, 0)
+        assert outbox.put(frame("x", LATEST, type="tick", key=str(number))) == 1
+    assert len(outbox._droppable) == 0
 
 
 frames = st.builds(
@@ -184,7 +189,6 @@ def test_an_outbox_is_a_list_with_bounds(steps: list[Frame | str | int], budget:
     shared = Budget(budget)
     outbox = OutboxQueue(12, shared)
     model: list[Frame] = []
-    dropped = 0
     for step in steps:
         if isinstance(step, int):
             outbox.behind = step
@@ -198,22 +202,21 @@ def test_an_outbox_is_a_list_with_bounds(steps: list[Frame | str | int], budget:
             assert isinstance(step, Frame)
             # The same frame may be published twice; the model tells frames apart by identity.
             one = Frame(step.payload, step.type, slow=step.slow, slow_value=step.slow_value)
-            verdict, model, lost = expected(model, one, outbox.behind, budget)
+            verdict, model = expected(model, one, outbox.behind, budget)
             assert outbox.put(one) == verdict
-            dropped += lost
-        assert outbox.size == shared.used == sum(map(len, model))
+        assert outbox.size == shared.used - outbox.behind == sum(map(len, model))
         assert outbox.size <= 12
-        assert (outbox.dropped, bool(outbox) or not model) == (dropped, True)
+        assert bool(outbox) or not model
     assert [id(one) for one in outbox.take()] == [id(one) for one in model]
 
 
-def expected(model: list[Frame], one: Frame, behind: int, budget: int) -> tuple[int, list[Frame], int]:
-    """What the docstrings say: the verdict, what waits then, and how many frames were lost."""
+def expected(model: list[Frame], one: Frame, behind: int, budget: int) -> tuple[int, list[Frame]]:
+    """What the docstrings say: the verdict, and what waits then."""
 
     def exceeds(waiting: list[Frame]) -> bool:
         size = sum(map(len, waiting))
         return size + behind > 0 and (
-            size + behind + len(one) > 12 or (behind > 0 and size + len(one) > budget)
+            size + behind + len(one) > 12 or (behind > 0 and size + behind + len(one) > budget)
         )
 
     def same(other: Frame) -> bool:
@@ -222,11 +225,11 @@ def expected(model: list[Frame], one: Frame, behind: int, budget: int) -> tuple[
         return other.slow.policy == "latest" and (other.type, other.slow_value) == (one.type, one.slow_value)
 
     if one.slow.policy == "close":
-        return (OVERFLOW, model, 0) if exceeds(model) else (QUEUED, [*model, one], 0)
+        return (OVERFLOW, model) if exceeds(model) else (0, [*model, one])
     kept, lost = list(model), 0
     while any(map(same, kept)) and (exceeds(kept) or (one.slow.policy == "latest" and behind)):
         kept.remove(next(filter(same, kept)))
         lost += 1
     if exceeds(kept):
-        return DROPPED, kept, lost + 1
-    return (DROPPED if lost else QUEUED), [*kept, one], lost
+        return lost + 1, kept
+    return lost, [*kept, one]
