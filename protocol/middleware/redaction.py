@@ -13,9 +13,15 @@ LOGGERS: Final = ("uvicorn.access", "uvicorn.error", "uvicorn.asgi")
 
 _MASK: Final = "***"
 
+# By its form, as under a misspelt or quoted name (``tok%65n=``): a JSON header, base64url, begins like this.
+_SIGNED: Final = r"\beyJ[\w-]*\.[\w-]+\.[\w-]+"
+
 
 class Redaction(logging.Filter):
-    """Masks the values of ``NAME=…`` in queries and cookies, what follows ``bearer``, and ``"token"`` in JSON."""
+    """Masks the values of ``NAME=…`` in queries and cookies, what follows ``bearer``, and ``"token"`` in JSON.
+
+    A signed JSON Web Token is masked wherever it stands.
+    """
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -24,7 +30,7 @@ class Redaction(logging.Filter):
             r"\bbearer['\"]?(?:[\s,]|%20)+['\"]?",
             r"\"token\"\s*:\s*\"",
         )
-        self._secret = re.compile(rf"({'|'.join(places)})[^\s&;,\"'#]+", re.IGNORECASE)
+        self._secret = re.compile(rf"({'|'.join(places)})[^\s&;,\"'#]+|{_SIGNED}", re.IGNORECASE)
 
     def filter(self, record: logging.LogRecord) -> bool:
         # The arguments stay apart: uvicorn's formatter for access lines reads them one by one.

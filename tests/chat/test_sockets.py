@@ -157,6 +157,7 @@ def test_refusals_are_http_for_programs_and_closes_for_pages(server: Server) -> 
     here = f"http://127.0.0.1:{server.port}"
     assert refusal(server.ws) == 401
     assert refusal(server.ws, additional_headers={"Authorization": "Bearer x"}) == 401
+    assert refusal(f"{server.ws}?tok%65n={token('dora')}") == 401
     assert refusal(f"{server.ws}/NONE", additional_headers=headers) == 404
     assert refusal(server.ws, additional_headers=headers, origin="http://evil.example") == 403
     assert refusal(server.ws, additional_headers=headers, origin=f"http://127.0.0.1:{server.port + 1}") == 403

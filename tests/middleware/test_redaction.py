@@ -13,6 +13,7 @@ from websockets.sync.client import connect
 from protocol.middleware.redaction import LOGGERS, Redaction, redact_logs
 
 MARKER = "MARKERmarker0123456789"
+SIGNED = f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.{MARKER}-_"
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,9 @@ MARKER = "MARKERmarker0123456789"
             "{'query_string': b'token=***', 'path': '/ws'}",
         ),
         (f'{{"type":"authenticate","token": "{MARKER}"}}', '{"type":"authenticate","token": "***"}'),
+        (f"/ws?tok%65n={SIGNED}&a=1", "/ws?tok%65n=***&a=1"),
+        (f"/ws/{SIGNED} HTTP/1.1", "/ws/*** HTTP/1.1"),
+        ("/ws?a=eyJ.b&c=1.2.3", "/ws?a=eyJ.b&c=1.2.3"),
         ("/ws?token=", "/ws?token="),
         ("/ws?mytoken=abc&access-token=abc", "/ws?mytoken=abc&access-token=abc"),
         ("/bearer", "/bearer"),
@@ -113,6 +117,7 @@ def test_a_marker_token_is_in_no_line_of_a_real_server(app: str, tmp_path: Path)
         url = f"ws://127.0.0.1:{_port(log, server)}/ws"
         for options in (
             {"uri": f"{url}?token={MARKER}"},
+            {"uri": f"{url}?tok%65n={SIGNED}"},
             {"uri": url, "additional_headers": {"Authorization": f"Bearer {MARKER}"}},
             {"uri": url, "additional_headers": {"Cookie": f"a=1; token={MARKER}"}},
             {"uri": url, "subprotocols": ["bearer", MARKER]},
