@@ -1,4 +1,4 @@
-"""The runtime of a protocol in one application: hub, broker, presence and clock.
+"""The runtime of a protocol in one application: hub, broker and presence.
 
 A node is made on first use, for the application that serves the protocol and the loop that it runs in. It is
 closed with the application's lifespan; where that does not reach it, with the loop.
@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapp
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
@@ -26,7 +25,7 @@ from protocol.outbox import Budget, Outbox
 from protocol.pipeline import Limits, Pipeline
 from protocol.presence import LEASE_SECONDS, MemoryPresence, Presence
 from protocol.rooms import Rooms, RoomTable
-from protocol.types import Clock, Scope, User
+from protocol.types import Scope, User
 from protocol.users import Users
 
 logger = logging.getLogger("protocol")
@@ -83,16 +82,6 @@ class Plan:
     cancel: type[BaseModel] | None
 
 
-class LoopClock:
-    """The running loop's time, and the system's date."""
-
-    def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-
 class Node:
     """One application's runtime. Its parts can be given, as the simulation does."""
 
@@ -103,11 +92,9 @@ class Node:
         app: object = None,
         broker: Broker | None = None,
         presence: Presence | None = None,
-        clock: Clock | None = None,
         name: str | None = None,
     ) -> None:
         self.plan = plan
-        self.clock: Clock = LoopClock() if clock is None else clock
         self.name = secrets.token_urlsafe(6) if name is None else name
         self.loop = asyncio.get_running_loop()
         self.broker = (

@@ -6,7 +6,6 @@ matter, and used in a layer that must not import that one.
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
 
 Ref = str | int
@@ -75,16 +74,6 @@ class Delivery:
     dropped: int = 0
     position: Position | None = None
     repeated: bool = False
-
-
-class Clock(Protocol):
-    """Time as the runtime sees it; the simulation has its own."""
-
-    def monotonic(self) -> float:
-        """Seconds that never go back, from an arbitrary start; the running loop's ``time()``."""
-
-    def now(self) -> datetime:
-        """The date and time, aware, in UTC."""
 
 
 class Verifier(Protocol):

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import copy_context
-from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final, Self
 
@@ -21,9 +20,6 @@ KEEPALIVE: Final = 35.0
 
 HANDSHAKE: Final = 10.0
 """Seconds after which a client gives up a handshake that is not answered."""
-
-START: Final = datetime(2026, 1, 1, tzinfo=UTC)
-"""The date at which the time of a simulation begins."""
 
 Body = dict[str, Any]
 Event = MutableMapping[str, Any]
@@ -86,14 +82,6 @@ class Process:
             if task is not None:
                 task.cancel()
 
-    # The clock of its nodes.
-
-    def monotonic(self) -> float:
-        return self._loop.time()
-
-    def now(self) -> datetime:
-        return START + timedelta(seconds=self._loop.time())
-
     # Parts.
 
     def _node(self, plan: Plan, *, app: object = None) -> Node:
@@ -105,7 +93,6 @@ class Process:
             app=app,
             broker=broker,
             presence=RemotePresence(presence, self.link),
-            clock=self,
             name=self.name,
         )
 
