@@ -114,7 +114,15 @@ class Hub:
         if not mine:
             del self.fanout.users[user.id]
             await self._follow(user.id)
-        for name in await self._presence.disconnect(user.id, connection.id):
+        try:
+            left = await self._presence.disconnect(user.id, connection.id)
+        except Unavailable:
+            logger.warning(
+                "The presence store does not answer: a connection is gone when its lease ends",
+                extra={"connection": connection.id},
+            )
+            return
+        for name in left:
             await self.announce_left(user, name)
 
     def connections_of(self, user: str) -> tuple[Connection, ...]:
@@ -199,7 +207,9 @@ class Hub:
         try:
             left = await self._presence.members(name, limit=0)
         except Unavailable:
-            logger.exception("It is unknown how many are in a room", extra={"room": name})
+            logger.warning(
+                "The presence store does not answer: a departure is not announced", extra={"room": name}
+            )
         else:
             if left.count < ANNOUNCED:
                 said = self._hooks.left(user, Room(name, self))
@@ -408,6 +418,8 @@ class Hub:
                     await self._publish(
                         self._publication(channels, shared, exclude=exclude, exclude_user=exclude_user)
                     )
+        except Unavailable:
+            logger.warning("The broker does not answer: nothing is announced", extra={"channels": channels})
         except Exception:
             logger.exception("What was to be announced failed", extra={"channels": channels})
         finally:

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from protocol import brokers, codes, hub
 from protocol.brokers import Broker
 from protocol.connection import Connection
-from protocol.exceptions import LocalProtocolError
+from protocol.exceptions import LocalProtocolError, Unavailable
 from protocol.hub import Hub
 from protocol.limits import Rate, Tolerance
 from protocol.outbox import Budget, Outbox
@@ -199,6 +199,8 @@ class Node:
                 if id in connections:
                     await self.hub.rejoin(connections[id])
             await self.hub.settle()
+        except Unavailable:
+            logger.warning("The presence store does not answer: no lease of this node is renewed")
         except Exception:
             logger.exception("The presence of this node's connections could not be renewed")
 

@@ -84,7 +84,7 @@ class ProtocolMiddleware:
         try:
             node = await self.protocol.nodes.of(scope)
         except Unavailable as error:
-            logger.exception("The protocol cannot be served now")
+            logger.warning("The protocol cannot be served now: %s", error)
             await _refusal(error)(scope, receive, send)
             return
         token = current.set(node)

@@ -208,6 +208,22 @@ async def test_an_isolated_node_gets_no_answers_and_later_everything_in_order() 
         assert texts(bob) == ["1", "2", "3"]
 
 
+async def test_an_outage_is_told_in_the_log_without_tracebacks(caplog: pytest.LogCaptureFixture) -> None:
+    async with Simulation(App, nodes=2) as simulation:
+        alice, bob = await a_room(simulation)
+        simulation.isolate(0)
+        alice.cut()
+        await simulation.sleep(15)
+        simulation.rejoin(0)
+        await simulation.sleep(45)
+        assert await bob.request(Join(room="r"), Joined) == Joined(members=["bob"])
+    assert [(record.levelname, record.exc_info) for record in caplog.records] == [("WARNING", None)] * 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "The presence store does not answer: a connection is gone when its lease ends",
+        "The presence store does not answer: no lease of this node is renewed",
+    ]
+
+
 async def test_a_delay_keeps_the_order_of_a_room() -> None:
     async with Simulation(App, nodes=2) as simulation:
         alice, bob = await a_room(simulation)
