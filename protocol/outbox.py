@@ -21,9 +21,10 @@ OVERFLOW: Final = -1
 class Outbox:
     """The bounds of a connection's outbox.
 
-    ``bytes``: what may wait, transport buffer included. ``seconds``: how long a peer may read nothing while
-    something waits. ``budget``: bytes that may wait on one node, transport buffers included; above it a
-    connection that is behind is treated as if its own bound were reached, and one that keeps up is not.
+    ``bytes``: what may wait, transport buffer included, which takes about the first 64 KiB and drops nothing.
+    ``seconds``: how long a peer may read nothing while something waits. ``budget``: bytes that may wait on one
+    node, transport buffers included; above it a connection that is behind is treated as if its own bound were
+    reached, and one that keeps up is not.
     """
 
     bytes: int = 1 << 20

@@ -306,6 +306,51 @@ async def test_a_message_larger_than_what_is_free_waits_in_a_recovery() -> None:
             ]  # fmt: skip
 
 
+async def test_recovery_and_history_pass_the_transforms_of_their_recipient() -> None:
+    chat = MessageProtocol("Hub", sends=Text)
+
+    @chat.room("{name}", history=History())
+    async def kept(connection: Connection, name: str) -> None: ...
+
+    @chat.transform(outbound=True, per_recipient=True)
+    def addressed(message: Text, connection: Connection) -> Text:
+        return Text(text=f"{message.text} for {connection.user.id}")
+
+    @chat.on(Join)
+    async def join(message: Join, connection: Connection) -> None:
+        await connection.join(message.room, message.since)
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    async with Client(app, user="ann") as ann:
+        room = chat.rooms["a"]
+        for text in "abcd":
+            await room.publish(Text(text=text))
+        epoch = (await chat.at(app).broker.history("room:a", history=History())).position.epoch
+        await ann.request(Join(room="a", since=Position(2, epoch)))
+        assert await ann.expect("text") == {"type": "text", "text": "c for ann", "offset": 3}
+        assert await ann.expect("text") == {"type": "text", "text": "d for ann", "offset": 4}
+        [connection] = chat.users["ann"].connections()
+        for message in await room.history(limit=1):
+            await connection.send(message)
+        assert (await ann.expect("text"))["text"] == "d for ann"
+
+
+async def test_a_history_is_read_from_a_position_on_or_from_its_end() -> None:
+    rig = Rig()
+    async with rig.client("ann"):
+        room = rig.chat.rooms["kept-1"]
+        deliveries = [await room.publish(Text(text=text)) for text in "abcd"]
+        first, *_, last = [delivery.position for delivery in deliveries]
+        assert first is not None
+        assert await room.history() == tuple(Text(text=text) for text in "abcd")
+        assert await room.history(limit=2) == (Text(text="c"), Text(text="d"))
+        assert await room.history(after=first, limit=2) == (Text(text="b"), Text(text="c"))
+        assert await room.history(after=last) == ()
+        assert await room.history(after=Position(first.offset, "another")) == ()
+        assert await rig.chat.rooms["r1"].history() == ()
+
+
 async def test_a_hole_in_the_stream_ends_those_who_are_live() -> None:
     rig = Rig()
     async with rig.client("ann") as ann:
