@@ -1,0 +1,57 @@
+"""Twenty of two hundred members never read, and the room is busy.
+
+What that costs the others in time is measured by ``benchmarks/slow_readers.py``.
+"""
+
+import asyncio
+import time
+
+import pytest
+
+from tests.faults.clients import Client, Clients, ended
+from tests.faults.serve import serving
+from tests.process import PATIENCE
+
+JOIN = {"type": "join", "room": "live-busy"}
+ALLOWED = 1.5 * 2**20
+"""Bytes that one who does not read may cost."""
+
+
+async def said(client: Client, count: int) -> list[int]:
+    return [int((await client.expect(type="said"))["text"]) for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    "name, count, size, send_buffer, limit",
+    [
+        pytest.param("app", 90, 16_000, 2**16, PATIENCE, id="more than an outbox holds"),
+        pytest.param("hasty", 30, 16_000, 2**16, PATIENCE, id="for longer than an outbox waits"),
+        pytest.param("app", 60, 60_000, None, 11, id="for 10 seconds", marks=pytest.mark.long),
+    ],
+)
+async def test_who_does_not_read_is_reset_in_time_and_the_others_get_everything(
+    name: str, count: int, size: int, send_buffer: int | None, limit: float
+) -> None:
+    with serving(name, send_buffer=send_buffer) as server:
+        async with Clients(server) as clients:
+            members = [await clients.enter(f"member{number}") for number in range(180)]
+            for member in members:
+                await member.request(**JOIN)
+            deaf = [await clients.enter_deaf(f"deaf{number}", **JOIN) for number in range(20)]
+            before = server.resident()
+            began = time.monotonic()
+            readers = [asyncio.create_task(said(member, count)) for member in members[1:]]
+            for number in range(count):
+                await members[0].request(type="say", room="live-busy", text=f"{number:{size}}")
+            everything = list(range(count))
+            assert await said(members[0], count) == everything
+            for reader in readers:
+                assert await reader == everything
+            for one in deaf:
+                assert await ended(one, within=began + limit - time.monotonic())
+            for number in range(20):
+                await members[0].expect(type="left", user=f"deaf{number}")
+            growth = server.resident("VmHWM") - before
+            print(f"{growth / 20 / 2**20:.2f} MiB for each; gone after {time.monotonic() - began:.1f} s")
+            assert growth < 20 * ALLOWED
+        assert "Traceback" not in server.log
