@@ -280,10 +280,11 @@ async def test_a_long_recovery_keeps_the_pace_of_the_outbox() -> None:
         bob.frames.clear()
         epoch = (await rig.node.broker.history("room:kept-1", history=History())).position.epoch
         async with rig.client("ann") as ann:
-            await ann.request(Join(room="kept-1", since=Position(0, epoch)))
             ann.pause()
+            await ann.send(Join(room="kept-1", since=Position(0, epoch)))
             await settle()
-            assert rig.node._budget.used < 1 << 16
+            # Room is left for what is live elsewhere.
+            assert 0 < rig.node._budget.used < 1 << 15
             ann.resume()
             await ann.expect(Text, text=f"499 {'x' * 4000}")
             offsets = [frame["offset"] for frame in ann.frames if frame["type"] == "text"]

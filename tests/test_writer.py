@@ -201,8 +201,12 @@ async def test_a_full_outbox_ends_the_connection_and_nothing_of_it_stays(wire: b
     seen = Seen()
     stuck, other = await rig.joined("stuck", seen), await rig.joined("other")
     stuck.pause()
+    deliveries = []
     for _ in range(6):
-        await other.request(Say(room="a", text="x" * 500))
+        deliveries.append(await rig.chat.rooms["a"].publish(Say(room="a", text="x" * 500)))
+        await settle()
+    assert [delivery.dropped for delivery in deliveries].count(1) == 1
+    assert (deliveries[0].receivers, deliveries[-1].receivers) == (2, 1)
     assert seen.events.count("slow") == 1
     assert len(rig.chat.at(rig.app).hub.fanout.users) == 1
     for client in (stuck, other):
@@ -271,6 +275,25 @@ async def test_a_close_comes_behind_everything_and_a_peer_that_never_takes_it_is
     for client in (reading, stuck):
         await client.close()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_peer_that_reads_slowly_is_not_given_up() -> None:
+    rig = Rig(wire=True, outbox=Outbox(seconds=5))
+    seen = Seen()
+    client = await rig.joined("ann", seen)
+    [connection] = rig.chat.users["ann"].connections()
+    writer = connection._writer
+    assert isinstance(writer, DirectWriter)
+    backlog = 1000
+    writer._wire.backlog = lambda: backlog  # type: ignore[method-assign]
+    writer.pause()
+    for _ in range(5):
+        backlog -= 100
+        await asyncio.sleep(5)
+    assert "slow" not in seen.events
+    await asyncio.sleep(6)
+    assert "slow" in seen.events
+    await client.close()
 
 
 async def test_a_transport_that_fills_after_the_end_counts_for_nothing() -> None:
