@@ -153,7 +153,7 @@ class Prying:
 
 
 class ImpatientHTTP(HTTPProtocol):
-    handshake_timeout = 1.0
+    handshake_timeout = 3.0
 
 
 app = create()

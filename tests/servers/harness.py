@@ -157,10 +157,12 @@ async def raw(server: Server, *, receive_buffer: int | None = None) -> AsyncIter
 
 
 @asynccontextmanager
-async def connected(server: Server, *headers: str, receive_buffer: int | None = None) -> AsyncIterator[Peer]:
+async def connected(
+    server: Server, *headers: str, path: str = "/", receive_buffer: int | None = None
+) -> AsyncIterator[Peer]:
     """A connection after its handshake."""
     async with raw(server, receive_buffer=receive_buffer) as peer:
-        peer.send(handshake(*headers))
+        peer.send(handshake(*headers, path=path))
         status, head = await peer.response()
         assert status == 101, head
         yield peer
