@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from protocol.fuzzing.contract import Contract
+from protocol.fuzzing.program import MOVE_NAMES
 from protocol.fuzzing.run import Growth, Run, sends_of
 from protocol.fuzzing.tables import sizes
 from protocol.testing.clock import run as run_virtually
@@ -19,19 +20,34 @@ from protocol.testing.remote import Remote
 from protocol.testing.transcript import Exchange, Step, parsed
 
 Login = Callable[[int], str | Headers]
-"""Who a client is: by its number, a bearer token or the headers of the handshake."""
+"""Who a client is: by its number, a bearer token or the headers of the handshake.
+
+In this process the clients of every program are numbered from 0. A server that lives on sees other numbers with each
+program, so that a login which makes users up can give it new ones.
+"""
+
+_CLIENTS = 20
+"""The most clients of a program."""
 
 ROUNDS = 4
 """How often a program is played to see whether what it leaves grows."""
 
 
 class Arena(Protocol):
-    """Plays programs for a contract."""
+    """Plays programs for a contract.
+
+    Attributes:
+        moves: what clients do in its programs, of ``MOVE_NAMES``.
+    """
 
     contract: Contract
+    moves: tuple[str, ...]
 
     def play(self, steps: tuple[Step, ...], newcomers: int) -> Run:
         """Play ``steps`` against something fresh. From ``newcomers`` on they look at what is left."""
+
+    def close(self) -> None:
+        """Let go of what was needed for playing."""
 
 
 def headers_of(login: Login | None) -> Callable[[int], Headers]:
@@ -52,7 +68,7 @@ def answers(contract: Contract) -> Until | None:
     def done(now: Happening) -> bool:
         for send in sends_of(now.step):
             client = send.client
-            if client in now.closed or client in now.silent:
+            if client in now.closed or client in now.silent or client in now.paused:
                 continue
             id = contract.asked(parsed(send.data))
             if id is None or contract.objection(send.data) is not None:
@@ -81,6 +97,8 @@ class _Leftovers:
 class LocalArena:
     """Applications that ``create_app`` makes."""
 
+    moves: tuple[str, ...] = MOVE_NAMES
+
     def __init__(
         self,
         create_app: Callable[[], Any],
@@ -106,6 +124,9 @@ class LocalArena:
             again=lambda other: self.play(other, len(other)),
             growth=(lambda: self._growth(steps)) if grown else None,
         )
+
+    def close(self) -> None:
+        """Nothing outlives a program here."""
 
     def _growth(self, steps: tuple[Step, ...]) -> Growth:
         _, found = run_virtually(self._rounds(steps, ROUNDS))
@@ -140,6 +161,8 @@ class LocalArena:
 class RemoteArena:
     """The server at ``url``. Programs are played one after the other, at most ``rate`` a second."""
 
+    moves: tuple[str, ...] = tuple(name for name in MOVE_NAMES if name != "wait")  # time is real there
+
     def __init__(
         self, url: str, contract: Contract, *, login: Login | None = None, rate: float | None = None
     ) -> None:
@@ -148,6 +171,7 @@ class RemoteArena:
         self._headers = headers_of(login)
         self._interval = 0.0 if rate is None else 1 / rate
         self._next = 0.0
+        self._programs = 0
         self._runner = asyncio.Runner()
 
     def play(self, steps: tuple[Step, ...], newcomers: int) -> Run:
@@ -168,9 +192,11 @@ class RemoteArena:
         if (early := self._next - loop.time()) > 0:
             await asyncio.sleep(early)
         self._next = loop.time() + self._interval
+        self._programs += 1
+        first = self._programs * _CLIENTS
         contract = self.contract
         rooms = None if contract.room is None else contract.room.member
-        stage = Remote(self._url, self._headers, rooms=rooms)
+        stage = Remote(self._url, lambda client: self._headers(first + client), rooms=rooms)
         try:
             return await play(steps, stage, barrier=contract.barrier, until=answers(contract))
         finally:

@@ -48,7 +48,13 @@ class Campaign:
     overrides: dict[Any, Override] | None = None
 
     def run(self, progress: Callable[[Report], None] = lambda report: None) -> Report:
-        """Run it; ``progress`` is told now and then."""
+        """Run it, once; ``progress`` is told now and then."""
+        try:
+            return self._run(progress)
+        finally:
+            self.arena.close()
+
+    def _run(self, progress: Callable[[Report], None]) -> Report:
         fuzzer = Fuzzer(self.arena, self.checks)
         report = Report(self.target, self.seed, self.checks, fuzzer.coverage)
         started = time.monotonic()
@@ -74,7 +80,7 @@ class Campaign:
         if "fuzzing" in self.phases:
             yield "fuzzing", self._batches(fuzzer, self.max_examples // 5, 1, ("say", "broken"))
         if "stateful" in self.phases:
-            yield "stateful", self._batches(fuzzer, self.max_examples, self.clients, ())
+            yield "stateful", self._batches(fuzzer, self.max_examples, self.clients, self.arena.moves)
 
     def _batches(
         self, fuzzer: Fuzzer, most: int, clients: int, moves: tuple[str, ...]

@@ -155,6 +155,12 @@ class Contract:
             return None
         return next((error.message for error in found.iter_errors(body)), "It does not fit its schema.")
 
+    def is_for_later(self, body: Body | None) -> bool:
+        """Whether a message is the error of a moment, as of a rate that is exceeded: it says nothing of the state."""
+        if body is None or self.tag(body, sent=False) != self.error:
+            return False
+        return body.get("retryable") is True or body.get("code") in {"rate_limited", "too_many_requests"}
+
     def closes_with(self, code: int) -> bool:
         """Whether a close with ``code`` is declared."""
         return self.close_codes is None or any(low <= code <= high for low, high in self.close_codes)

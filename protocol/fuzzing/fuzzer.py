@@ -13,6 +13,7 @@ from typing import Any, Final
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import seed as seeded
 from hypothesis import settings as Settings  # noqa: N812 it is a class
+from hypothesis.errors import Flaky
 from hypothesis.strategies import SearchStrategy
 
 from protocol.fuzzing.arena import Arena, LocalArena, Login
@@ -29,15 +30,19 @@ _PHASES: Final = (Phase.reuse, Phase.generate, Phase.shrink)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A check that failed, and the shortest program found for it."""
+    """A check that failed, and the shortest program found for it; ``steady`` if it always fails with that."""
 
     check: Check
     finding: Finding
     program: Program
     transcript: Transcript
+    steady: bool = True
 
     def __str__(self) -> str:
-        return f"{self.check.code}: {self.finding.detail}\n\n{self.transcript}\n\n{self.check.explanation}"
+        often = (
+            "" if self.steady else " (It fails now and then only, so this may not be the shortest program.)"
+        )
+        return f"{self.check.code}: {self.finding.detail}{often}\n\n{self.transcript}\n\n{self.check.explanation}"
 
 
 @dataclass(slots=True)
@@ -143,6 +148,13 @@ class Fuzzer:
         except CheckFailed:
             assert self._focus is not None
             return self.smallest(self._focus.code)
+        except Flaky:
+            # What fails only now and then is a failure too, which cannot be made smaller.
+            assert self._focus is not None
+            finding, program, run = self.failures[self._focus.code]
+            return Failure(
+                self._focus, finding, program, self._transcript(self._focus, finding, run), steady=False
+            )
         return None
 
     def smallest(self, code: str) -> Failure:

@@ -100,7 +100,10 @@ class _Moves:
             "wait": lambda: [st.builds(Wait, st.sampled_from((1.0, 60.0)))],
         }
         found = [made for name in MOVE_NAMES if not names or name in names for made in makers[name]()]
-        return st.lists(st.one_of(found), min_size=1, max_size=moves).map(self._assemble)
+        opening = self._enter() if not names or "enter" in names else []
+        first = st.lists(st.one_of(opening), max_size=1) if opening else st.just([])
+        rest = st.lists(st.one_of(found), min_size=1, max_size=moves)
+        return st.builds(lambda one, more: self._assemble([*one, *more]), first, rest)
 
     # Moves.
 
@@ -189,7 +192,7 @@ class _Moves:
             message,
             others,
         )
-        return [entering] * 3
+        return [entering]
 
     def _broken(self) -> SearchStrategy[_Move]:
         broken = frames(

@@ -2,6 +2,18 @@
 
 from protocol.testing.client import Client, Refused
 from protocol.testing.clock import Stuck, VirtualLoop, run, settle
+from protocol.testing.record import Recorder, record
 from protocol.testing.simulation import Simulation, simulate
 
-__all__ = ["Client", "Refused", "Simulation", "Stuck", "VirtualLoop", "run", "settle", "simulate"]
+__all__ = [
+    "Client",
+    "Recorder",
+    "Refused",
+    "Simulation",
+    "Stuck",
+    "VirtualLoop",
+    "record",
+    "run",
+    "settle",
+    "simulate",
+]

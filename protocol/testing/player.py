@@ -85,10 +85,14 @@ Headers = Mapping[str, str]
 
 @dataclass(slots=True)
 class Happening:
-    """What is known of a step while it is played; ``number`` counts the steps that could be."""
+    """What is known of a step while it is played.
+
+    ``number`` counts the steps that could be. ``paused``: who does not read, and so gets nothing.
+    """
 
     number: int
     step: Step
+    paused: set[int] = field(default_factory=set)
     received: dict[int, list[Data]] = field(default_factory=dict)
     closed: dict[int, tuple[int, str]] = field(default_factory=dict)
     refused: dict[int, int] = field(default_factory=dict)
@@ -128,7 +132,7 @@ class _Player:
     async def play(self, steps: Iterable[Step]) -> tuple[Exchange, ...]:
         exchanges: list[Exchange] = []
         for step in steps:
-            self._now = Happening(len(exchanges), step)
+            self._now = Happening(len(exchanges), step, self._paused)
             speakers = await self._do(step)
             if speakers is None:
                 continue

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from protocol import codes
 from protocol.testing.client import Refused
 from protocol.testing.player import Headers
-from protocol.testing.transcript import Data, dumped, parsed
+from protocol.testing.transcript import Data, parsed
 
 PATIENCE: Final = 5.0
 """Seconds after which a server that does not answer counts as silent."""
@@ -23,7 +23,6 @@ QUIET: Final = 0.02
 """Seconds without a frame after which no more is expected, where no barrier says so."""
 
 _ALPHABET: Final = string.ascii_lowercase + string.digits
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,55}")
 
 
 class FreshRooms:
@@ -33,16 +32,16 @@ class FreshRooms:
     """
 
     def __init__(self, member: str) -> None:
-        self._member = member
+        self._named = re.compile(rf'("{re.escape(member)}"\s*:\s*"[A-Za-z0-9][A-Za-z0-9_-]{{0,55}})(?=")')
         self._suffix = "".join(secrets.choice(_ALPHABET) for _ in range(8))
 
     def there(self, data: Data) -> Data:
-        """A frame on its way to the server."""
-        body = parsed(data)
-        name = None if body is None else body.get(self._member)
-        if body is None or not isinstance(name, str) or not _NAME.fullmatch(name):
-            return data
-        return dumped({**body, self._member: name + self._suffix})
+        """A frame on its way to the server; what is no JSON goes as it is."""
+        return (
+            data
+            if isinstance(data, bytes) or parsed(data) is None
+            else self._named.sub(rf"\g<1>{self._suffix}", data)
+        )
 
     def back(self, data: Data) -> Data:
         """A frame that came from the server."""

@@ -35,7 +35,7 @@ def _as_much_as(transcript: Transcript) -> Until:
             return True
         expected = transcript.exchanges[now.number]
         return all(
-            client in now.closed or len(now.received.get(client, ())) >= len(frames)
+            client in now.closed or client in now.paused or len(now.received.get(client, ())) >= len(frames)
             for client, frames in expected.received.items()
         ) and all(client in now.closed for client in expected.closed)
 

@@ -1,4 +1,6 @@
-"""The chat application as the fuzzer sees it: fresh ones, and three users with tokens."""
+"""The chat application as the fuzzer sees it: fresh ones, and users with tokens."""
+
+from functools import cache
 
 from fastapi import FastAPI
 
@@ -8,7 +10,6 @@ from examples.chat.settings import Settings
 
 SETTINGS = Settings(secret="for the fuzzer only, and for nobody else")
 _ACCOUNTS = Accounts(SETTINGS.secret, 1e6)
-TOKENS = [_ACCOUNTS.token(name).access_token for name in ("alice", "bob", "carol")]
 
 
 def create_app() -> FastAPI:
@@ -16,6 +17,7 @@ def create_app() -> FastAPI:
     return create_chat_app(SETTINGS)
 
 
+@cache
 def login(client: int) -> str:
     """The token of a client's user."""
-    return TOKENS[client % len(TOKENS)]
+    return _ACCOUNTS.token(f"user-{client}").access_token

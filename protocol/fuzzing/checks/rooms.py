@@ -8,7 +8,7 @@ from protocol.fuzzing.checks.base import Check, Finding
 from protocol.fuzzing.contract import Contract, RoomRules
 from protocol.fuzzing.run import Received, Run, Sent, Talk, sends_of
 from protocol.testing.comparison import comparable
-from protocol.testing.transcript import Connect, Send, shortened
+from protocol.testing.transcript import Connect, Data, Pause, Send, parsed, shortened
 
 # Isolation.
 
@@ -253,13 +253,24 @@ def _ghost(run: Run) -> Finding | None:
         if first >= run.newcomers or (isinstance(step, Connect) and first > 0):
             continue
         client = step.client
-        before, after = (run.exchanges[number].received.get(client, ()) for number in (first, at))
+        if any(exchange.step == Pause(client) for exchange in run.exchanges[:first]):
+            continue  # It did not see what it was shown.
+        before, after = (_shown(run, number, step) for number in (first, at))
+        if any(run.contract.is_for_later(parsed(data)) for data in (*before, *after)):
+            continue
         if [comparable(data, varying) for data in before] != [comparable(data, varying) for data in after]:
             saw = shortened(after[0]) if after else "nothing"
             return Finding(
                 at, f"Everybody had left, and {client} does not see what it saw at first, but {saw}"
             )
     return None
+
+
+def _shown(run: Run, at: int, step: Connect | Send) -> list[Data]:
+    """What a step brought to its client: the answer, where that can be told from what comes at the same time."""
+    frames = run.exchanges[at].received.get(step.client, ())
+    id = run.contract.asked(parsed(step.data)) if isinstance(step, Send) else None
+    return [data for data in frames if id is None or run.contract.answered(parsed(data)) == id]
 
 
 def visits(contract: Contract, steps: tuple[Any, ...]) -> list[tuple[Connect | Send, ...]]:

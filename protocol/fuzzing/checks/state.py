@@ -19,6 +19,8 @@ def _serialisability(run: Run) -> Finding | None:
     found = next(((at, step) for at, step in enumerate(steps) if _is_race(step)), None)
     if found is None or run.again is None or any(isinstance(step, Pause) for step in steps):
         return None
+    if any(run.contract.is_for_later(frame.body) for talk in run.talks for frame in talk.received):
+        return None
     at, burst = found
     assert isinstance(burst, Burst)
     orders = [(*steps[:at], *sends, *steps[at + 1 :]) for sends in _orders(burst.sends)]

@@ -1,0 +1,116 @@
+"""A server behind a socket: fuzzed by its document, and held against transcripts."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from protocol.cli.fuzz import read
+from protocol.cli.main import main
+from protocol.fuzzing.arena import RemoteArena
+from protocol.fuzzing.campaign import Campaign
+from protocol.fuzzing.checks import CHECKS
+from protocol.fuzzing.contract import Contract
+from protocol.testing.transcript import Connect, Exchange, Send, Transcript
+from tests.fuzz import wrong_chat
+from tests.fuzz.chat import create_app, login
+from tests.fuzz.serving import serving
+
+
+@pytest.fixture(scope="module")
+def chat() -> Iterator[str]:
+    with serving(create_app()) as address:
+        yield address
+
+
+def campaign(address: str, max_examples: int) -> Campaign:
+    contract = Contract.of_document(json.loads(read(f"http://{address}/asyncapi.json")))
+    arena = RemoteArena(f"ws://{address}/ws", contract, login=login)
+    return Campaign(arena=arena, checks=CHECKS, target=address, seed=1, max_examples=max_examples)
+
+
+def test_the_chat_keeps_its_promises_over_a_socket(chat: str) -> None:
+    report = campaign(chat, 150).run()
+    assert [str(failure) for failure in report.failures] == []
+    assert report.coverage.programs >= 150
+
+
+@pytest.mark.long
+def test_the_chat_keeps_its_promises_over_a_socket_for_long(chat: str) -> None:
+    report = campaign(chat, 20_000).run()
+    assert [str(failure) for failure in report.failures] == []
+
+
+def run(*arguments: str | Path) -> tuple[int, str]:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return result.exit_code, result.output
+
+
+def test_the_command_fuzzes_a_server_by_its_document(chat: str, tmp_path: Path) -> None:
+    code, output = run(
+        "fuzz", f"ws://{chat}/ws", "--schema", f"http://{chat}/asyncapi.json", "--login", "tests.fuzz.chat:login",
+        "--phase", "stateful", "--max-examples", "20", "--seed", "7", "--failures", tmp_path,
+        "--json", tmp_path / "report.json", "--junit", tmp_path / "report.xml",
+    )  # fmt: skip
+    assert code == 0, output
+    assert "seed 7: all checks passed." in output
+    assert json.loads((tmp_path / "report.json").read_text())["failures"] == []
+    assert 'failures="0"' in (tmp_path / "report.xml").read_text()
+
+
+def test_the_command_finds_a_bug_and_writes_down_all_that_is_needed(tmp_path: Path) -> None:
+    code, output = run(
+        "fuzz", "tests.fuzz.wrong_chat:haunted", "--check", "clean_room", "--phase", "stateful", "--seed", "1",
+        "--max-examples", "50", "--failures", tmp_path, "--json", tmp_path / "report.json",
+        "--junit", tmp_path / "report.xml", "--write-test", tmp_path / "test_found.py",
+    )  # fmt: skip
+    assert code == 1
+    assert "clean_room: Everybody had left" in output
+    assert "Reproduce with: " in output
+    transcript = Transcript.load(tmp_path / "clean_room.json")
+    assert transcript.check == "clean_room"
+    assert (
+        json.loads((tmp_path / "report.json").read_text())["failures"][0]["transcript"]
+        == transcript.to_json()
+    )
+    assert 'failures="1"' in (tmp_path / "report.xml").read_text()
+    compile((tmp_path / "test_found.py").read_text(), "test_found.py", "exec")
+    with serving(wrong_chat.haunted()) as address:
+        assert run("replay", tmp_path / "clean_room.json", f"ws://{address}/ws")[0] == 0
+    with serving(wrong_chat.create_app()) as address:
+        code, output = run("replay", tmp_path / "clean_room.json", f"ws://{address}/ws")
+    assert code == 1
+    assert output.startswith("Step ")
+
+
+def test_a_recorded_refusal_is_replayed(chat: str, tmp_path: Path) -> None:
+    refused = Transcript((Exchange(Connect(0), refused={0: 401}),))
+    refused.save(tmp_path / "refused.json")
+    assert run("replay", tmp_path / "refused.json", f"ws://{chat}/ws") == (0, "1 steps, no difference.\n")
+
+
+@pytest.mark.parametrize(
+    "arguments, text",
+    [
+        (("fuzz", "ws://127.0.0.1:1/ws"), "A server is fuzzed by its document: --schema FILE|URL"),
+        (("fuzz", "tests.fuzz.chat:nothing"), "tests.fuzz.chat:nothing cannot be imported"),
+        (("fuzz", "tests.fuzz.chat:create_app", "--no-check", "luck"), "There is no check 'luck'"),
+        (("fuzz", "tests.fuzz.chat:create_app", "--phase", "luck"), "There is no phase 'luck'"),
+        (("fuzz", "ws://127.0.0.1:1/ws", "--schema", "/nowhere"), "/nowhere cannot be read"),
+        (("replay", __file__, "ws://127.0.0.1:1/ws"), "is no transcript"),
+    ],
+)
+def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], text: str) -> None:
+    code, output = run(*arguments)
+    assert code != 0
+    assert text in " ".join(output.split())
+
+
+def test_a_server_that_is_not_there_cannot_be_fuzzed(tmp_path: Path) -> None:
+    join = Transcript((Exchange(Connect(0)), Exchange(Send(0, "{}"))))
+    join.save(tmp_path / "join.json")
+    code, output = run("replay", tmp_path / "join.json", "ws://127.0.0.1:1/ws")
+    assert code == 2
+    assert "cannot be reached" in output
