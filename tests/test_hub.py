@@ -21,7 +21,7 @@ from protocol import (
     User,
     Users,
 )
-from protocol.exceptions import Unavailable
+from protocol.exceptions import LocalProtocolError, Unavailable
 from protocol.node import Node
 from protocol.replay import MAX_HELD
 from protocol.testing import Client, settle
@@ -350,6 +350,63 @@ async def test_a_history_is_read_from_a_position_on_or_from_its_end() -> None:
         assert await room.history(after=last) == ()
         assert await room.history(after=Position(first.offset, "another")) == ()
         assert await rig.chat.rooms["r1"].history() == ()
+
+
+async def test_what_could_leave_a_hole_is_not_published_to_a_room_with_history() -> None:
+    class Tick(Message, type="tick", slow="latest"):
+        price: int
+
+    class Placed(Message, type="placed"):
+        offset: int
+
+    chat = MessageProtocol("Hub", sends=(Tick, Placed))
+
+    @chat.room("kept-{name}", history=History())
+    async def kept(connection: Connection, name: str) -> None: ...
+
+    @chat.room("live-{name}")
+    async def live(connection: Connection, name: str) -> None: ...
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    async with Client(app):
+        for message in (Tick(price=1), Placed(offset=1)):
+            await chat.rooms["live-a"].publish(message)
+            with pytest.raises(LocalProtocolError) as caught:
+                await chat.rooms["kept-a"].publish(message)
+            assert str(caught.value).endswith(
+                "may be dropped for a slow consumer; a room with history never has a silent hole. Publish it to a "
+                "room without history, or declare it without slow=…."
+                if isinstance(message, Tick)
+                else "has a field 'offset' of its own, so a room with history cannot say its position. Rename the "
+                "field, or the envelope's: Envelope(offset=…)."
+            )
+        assert await chat.rooms["kept-a"].history() == ()
+
+
+async def test_a_key_goes_with_the_first_publication_to_a_room_only() -> None:
+    chat = MessageProtocol("Hub")
+
+    @chat.room("{name}", history=History())
+    async def kept(connection: Connection, name: str) -> None: ...
+
+    @chat.on(Join)
+    async def join(message: Join, connection: Connection) -> None:
+        await connection.join(message.room)
+
+    @chat.on(Say, emits=Text)
+    async def say(message: Say, room: Room) -> None:
+        for text in ("first", "second"):
+            await room.publish(Text(text=text))
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    async with Client(app, user="ann") as ann:
+        await ann.request(Join(room="a"))
+        answer = await ann.request(Say(room="a", text=""), key=KEY)
+        assert answer["offset"] == 2
+        await settle()
+        assert [frame["text"] for frame in ann.frames if frame["type"] == "text"] == ["first", "second"]
 
 
 async def test_a_hole_in_the_stream_ends_those_who_are_live() -> None:

@@ -145,6 +145,17 @@ async def test_what_a_peer_asks_for_comes_at_the_pace_of_its_reading(
 
 
 @both
+async def test_more_answers_than_an_outbox_holds_reach_who_asks_for_them_at_once(wire: bool) -> None:
+    rig = Rig(wire)
+    client = await rig.joined("ann")
+    for number in range(150):
+        await client.send(Ask(), id=number)
+    await settle()
+    assert [frame["ref"] for frame in client.frames if frame["type"] == "say"] == list(range(150))
+    await client.close()
+
+
+@both
 async def test_who_asks_and_does_not_read_is_given_up_in_time(wire: bool) -> None:
     rig = Rig(wire, outbox=Outbox(seconds=5))
     seen = Seen()

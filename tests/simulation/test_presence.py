@@ -153,7 +153,8 @@ async def test_who_joins_a_room_after_a_lapse_is_still_in_the_others() -> None:
         await simulation.sleep(LEASE_SECONDS + 9)
         simulation.rejoin(0)
         # Before the node renews what it has: the store knows this connection by its join alone.
-        await alice.request(Join(room="s"), Joined)
+        joined = await alice.request(Join(room="s"), Joined)
+        assert [member.user for member in joined.members] == ["alice"]
         await simulation.sleep(LEASE_SECONDS)
         joined = await bob.request(Join(room="r"), Joined)
         assert [member.user for member in joined.members] == ["bob", "alice"]
