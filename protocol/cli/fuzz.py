@@ -61,7 +61,7 @@ def fuzz(target: str, **options: Any) -> None:
         from protocol.fuzzing.campaign import PHASES, Campaign
         from protocol.fuzzing.checks import selected
     except ImportError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(_missing(error)) from None
     if unknown := set(options["phases"]) - set(PHASES):
         raise click.ClickException(f"There is no phase {min(unknown)!r}; there are {', '.join(PHASES)}.")
     if options["write_test"] is not None and urlsplit(target).scheme in {"ws", "wss"}:
@@ -78,6 +78,8 @@ def fuzz(target: str, **options: Any) -> None:
             phases=options["phases"] or PHASES,
         )
         report = _with_progress(campaign.run, options["max_examples"])
+    except ImportError as error:
+        raise click.ClickException(_missing(error)) from None
     except (ConfigurationError, OSError) as error:
         raise click.ClickException(str(error)) from None
     from rich.console import Console
@@ -93,6 +95,13 @@ def fuzz(target: str, **options: Any) -> None:
     if options["write_test"] is not None:
         reports.write_test(report, options["write_test"])
     sys.exit(bool(report.failures))
+
+
+def _missing(error: ImportError) -> str:
+    """How to get what is not installed."""
+    if error.name is None:
+        return str(error)
+    return f"protocol fuzz needs {error.name}, which is not installed: pip install 'fastapi-protocol[fuzz]'"
 
 
 def _with_progress(run: Any, total: int) -> "Report":
