@@ -89,8 +89,8 @@ class Member:
     async def catch_up(self) -> None:
         """Come back once more, and hear everything up to the room's position."""
         async with connect(self._url, compression=None) as socket:
-            position = await self._join(socket)
-            while max(self.heard, default=position) < position:
+            end = await self._join(socket)
+            while self._position is not None and self._position["offset"] < end:
                 self._took(json.loads(await socket.recv()))
 
     async def _join(self, socket: ClientConnection) -> int:
