@@ -150,9 +150,8 @@ async def test_whoever_comes_back_has_heard_everything_once_and_in_one_order(sec
         stream = {offset: said for member in inside for offset, said in member.heard.items()}
         assert [said for said, times in Counter(stream.values()).items() if times > 1] == [], "applied twice"
         for member in inside:
-            assert member.heard == {o: said for o, said in stream.items() if o >= min(member.heard)}, (
-                "two orders"
-            )
+            first = min(member.heard)
+            assert member.heard == {at: said for at, said in stream.items() if at >= first}, "two orders"
             for text, offset in member.acknowledged.items():
                 assert stream[offset] == (member.name, text), "acknowledged, and lost"
     acknowledged = sum(len(member.acknowledged) for member in members)
