@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -27,12 +27,15 @@ def free_port() -> int:
 class Process:
     """A command of Python that serves on ``port`` until it is stopped."""
 
-    def __init__(self, arguments: Sequence[str], port: int) -> None:
+    def __init__(
+        self, arguments: Sequence[str], port: int, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.port = port
         self.log = ""
         self._process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=ROOT,
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -50,8 +53,8 @@ class Process:
                 break
             time.sleep(0.02)  # what each server logs, and whether it is true, is its own
 
-    def ask_to_stop(self) -> None:
-        self._process.terminate()
+    def ask_to_stop(self, by: int = signal.SIGTERM) -> None:
+        self._process.send_signal(by)
 
     def ended_within(self, seconds: float) -> bool:
         """Whether it has ended by then; its log is whole afterwards."""

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import pytest
 
 from tests.chat.relay import Relay
-from tests.chat.server import PATIENCE, Server, free_port, serving
+from tests.chat.server import Server, serving
+from tests.process import PATIENCE, free_port
 
 pytest.importorskip("playwright", reason="needs playwright, of the group dev")
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright

@@ -14,7 +14,8 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from tests.chat.people import join, say, token
-from tests.chat.server import PATIENCE, Server, serving
+from tests.chat.server import Server, serving
+from tests.process import PATIENCE
 
 
 class Person:
