@@ -181,6 +181,7 @@ class RemoteArena:
             exchanges,
             newcomers=min(newcomers, len(exchanges)),
             again=lambda other: self.play(other, len(other)),
+            prompt=False,
         )
 
     def close(self) -> None:

@@ -88,6 +88,7 @@ class Run:
         again: plays other steps against a fresh server; ``None`` where there is no such thing.
         growth: plays the same steps several times against one server, and measures; ``None`` where nothing is left
             over, or where that cannot be seen.
+        prompt: what a client leaves behind when it goes is seen in the same exchange, and not some time later.
     """
 
     def __init__(
@@ -98,12 +99,14 @@ class Run:
         newcomers: int,
         again: Callable[[tuple[Step, ...]], "Run"] | None = None,
         growth: Callable[[], Growth | None] | None = None,
+        prompt: bool = True,
     ) -> None:
         self.contract = contract
         self.exchanges = exchanges
         self.newcomers = newcomers
         self.again = again
         self.growth = growth
+        self.prompt = prompt
 
     @cached_property
     def talks(self) -> tuple[Talk, ...]:

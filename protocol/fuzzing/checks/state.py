@@ -8,16 +8,18 @@ from typing import Any
 from protocol.fuzzing.checks.base import Check, Finding
 from protocol.fuzzing.run import Run
 from protocol.testing.comparison import comparable
-from protocol.testing.transcript import Burst, Pause, Send, Step
+from protocol.testing.transcript import Burst, Close, Drop, Pause, Send, Step
 
 _RACERS = 3
 """The most messages at once of which every order is tried."""
 
 
 def _serialisability(run: Run) -> Finding | None:
-    steps = tuple(exchange.step for exchange in run.exchanges)
+    steps = tuple(exchange.step for exchange in run.exchanges[: run.newcomers])
     found = next(((at, step) for at, step in enumerate(steps) if _is_race(step)), None)
-    if found is None or run.again is None or any(isinstance(step, Pause) for step in steps):
+    # Who does not read, or has gone and is not missed yet, makes what comes a matter of time.
+    confusing = Pause if run.prompt else (Pause, Close, Drop)
+    if found is None or run.again is None or any(isinstance(step, confusing) for step in steps):
         return None
     if any(run.contract.is_for_later(frame.body) for talk in run.talks for frame in talk.received):
         return None
@@ -62,7 +64,7 @@ def _outcome(run: Run, played: Run) -> dict[str, Any]:
     frames: dict[int, Counter[str]] = {}
     ends: dict[int, list[int]] = {}
     varying = run.contract.varying
-    for exchange in played.exchanges:
+    for exchange in played.exchanges[: played.newcomers]:
         for client, received in exchange.received.items():
             found = frames.setdefault(client, Counter())
             found.update(
