@@ -3,6 +3,7 @@
 What Draft 07 cannot say is left out, so that a lowered schema never refuses what the schema admits.
 """
 
+import copy
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -21,8 +22,8 @@ _UNKNOWN: Final = frozenset(
         "discriminator", "maxContains", "minContains", "unevaluatedItems", "unevaluatedProperties",
     }
 )  # fmt: skip
-# Inline flags, atomic groups and possessive quantifiers are no ECMA 262, which Draft 07 refers to (section 4.3).
-_FOREIGN: Final = re.compile(r"\(\?[a-zA-Z-]+[:)]|\(\?>|[*+?}]\+")
+# Inline flags, atomic groups, possessive quantifiers and ``\x{41}`` are no ECMA 262, which Draft 07 refers to (section 4.3).
+_FOREIGN: Final = re.compile(r"\(\?[a-zA-Z-]+[:)]|\(\?>|[*+?}]\+|\\x\{")
 
 
 def lower_definitions(schema: JsonSchema, place: Place) -> dict[str, JsonSchema]:
@@ -74,6 +75,19 @@ def lower_node(node: Any, place: Place) -> Any:
     if "$ref" in found and len(found) > 1:
         # Draft 07 ignores what stands beside a reference.
         found = {"allOf": [{"$ref": found.pop("$ref")}, *found.pop("allOf", ())], **found}
+    return found
+
+
+def without_other_names(schema: JsonSchema) -> JsonSchema:
+    """``schema`` without ``propertyNames`` that refer to another type than text.
+
+    Pydantic writes the type that a key is read as; JSON Schema asks it of the name as it stands, which is a text.
+    """
+    found = copy.deepcopy(schema)
+    for node in list(_nodes(found)):
+        reference = node.get("propertyNames", {}).get("$ref")
+        if reference and found["$defs"][reference.removeprefix(DEFINITIONS)].get("type") != "string":
+            del node["propertyNames"]
     return found
 
 

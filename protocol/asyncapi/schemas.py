@@ -4,7 +4,13 @@ import json
 import re
 from typing import Any, Final
 
-from protocol.asyncapi.draft07 import DEFINITIONS, JsonSchema, lower_definitions, lower_node
+from protocol.asyncapi.draft07 import (
+    DEFINITIONS,
+    JsonSchema,
+    lower_definitions,
+    lower_node,
+    without_other_names,
+)
 
 PLACE: Final = "#/components/schemas/"
 
@@ -18,6 +24,7 @@ class Schemas:
 
     def add(self, schema: JsonSchema) -> JsonSchema:
         """Take in what ``schema`` (2020-12) defines, and return it in Draft 07 with references to here."""
+        schema = without_other_names(schema)
         definitions: dict[str, JsonSchema] = schema.get("$defs", {})
         names = {name: self._name(name, _closure(name, definitions)) for name in definitions}
 

@@ -1,5 +1,6 @@
 """Pydantic's JSON Schema, lowered to Draft 07, says the same."""
 
+import enum
 from typing import Annotated, Any, Literal
 
 import jsonschema_rs
@@ -22,6 +23,11 @@ class Dog(BaseModel):
 class Node(BaseModel):
     value: int
     children: "list[Node]" = []
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+    HIGH = 2
 
 
 class Described(BaseModel):
@@ -55,6 +61,8 @@ def is_valid(schema: dict[str, Any], value: Any) -> bool:
         (Described, [{"cat": {}}], [{"cat": 1}, {}]),
         (dict[str, Cat] | None, [None, {"a": {}}], [{"a": 1}]),
         (Literal["a", "b"], ["a"], ["c"]),
+        (dict[Level, int], [{}, {"1": 2}], [{"1": "a"}]),
+        (dict[Literal["a", "b"], int], [{"a": 2}], [{"c": 2}]),
     ],
 )
 def test_a_lowered_schema_admits_and_refuses_the_same(
@@ -90,6 +98,7 @@ def test_dependencies_have_one_keyword_in_draft_07() -> None:
         (r"\A(?P<year>\d{4})\z", {"pattern": r"^(?<year>\d{4})$"}),
         (r"(?i)abc", {"x-pattern": "(?i)abc"}),
         (r"a++b", {"x-pattern": "a++b"}),
+        (r"^\x{41}$", {"x-pattern": r"^\x{41}$"}),
         (r"[+]+", {"pattern": "[+]+"}),
     ],
 )
