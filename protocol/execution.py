@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.concurrency import iterate_in_threadpool
 
 from protocol.connection import Connection, handling
-from protocol.exceptions import NotAMember, NotFound
+from protocol.exceptions import NotAMember
 from protocol.injection import Call, Injected
 from protocol.node import Node
 from protocol.records import Handler
@@ -70,11 +70,10 @@ async def _absent(name: str, connection: Connection, node: Node) -> bool:
 
     A key is looked at before membership: who was a member when the message was applied gets the same answer.
     """
-    if node.plan.rooms.find(name) is None:
-        raise NotFound("There is no such room.")
+    node.plan.rooms.find(name)
     current = handling.get()
     if current is not None and current.key is not None and connection.authenticated:
-        repeated = await node.hub.repeated(name, (connection.user.id, current.key))
+        repeated = await node.publisher.repeated(name, (connection.user.id, current.key))
         if repeated is not None:
             current.offset = None if repeated.position is None else repeated.position.offset
             return True

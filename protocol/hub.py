@@ -1,49 +1,33 @@
-"""Rooms, users and presence of one node, in step with the other nodes.
+"""Who is connected to one node, and in which rooms, in step with the other nodes.
 
 The hub joins the three that know something of a room: the broker (what is published), the presence store (who
-is there, on all nodes), and the node's own tables (:mod:`protocol.fanout`).
+is there, on all nodes), and the node's own tables (:mod:`protocol.fanout`). What is published goes through
+:mod:`protocol.publisher`.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
-import orjson
 from pydantic import BaseModel
 
 from protocol import codes
-from protocol.brokers import Broker, Key, Publication
+from protocol.brokers import Broker, Publication, room_channel, user_channel
 from protocol.connection import Connection, Handling, handling
-from protocol.exceptions import (
-    Disconnect,
-    LocalProtocolError,
-    NotAMember,
-    NotFound,
-    TooManyRooms,
-    Unauthenticated,
-    Unavailable,
-    checked_close,
-)
-from protocol.fanout import CLOSE_TAG, Fanout, LocalRoom
-from protocol.history import History, Page
-from protocol.messages import CLOSE, wire_name
+from protocol.exceptions import Disconnect, NotAMember, TooManyRooms, Unavailable
+from protocol.fanout import Fanout, LocalRoom
+from protocol.history import Page
 from protocol.outbox import Frame
-from protocol.pipeline import Pipeline
-from protocol.presence import Members, Presence
+from protocol.presence import LISTED, Members, Presence
+from protocol.publisher import Publisher
 from protocol.replay import RoomReplay
 from protocol.rooms import Membership, Room, RoomSpec, RoomTable
-from protocol.types import Delivery, Position, User
+from protocol.types import Position, User
 
 logger = logging.getLogger("protocol")
-
-ANNOUNCED: Final = 200
-"""Members that are listed at most, and above which joins and leaves are not announced."""
-
-Said = Awaitable[Sequence[BaseModel]]
-"""What the application has to announce."""
 
 Finish = Callable[[Coroutine[Any, Any, None]], Awaitable[None]]
 """Runs work to its end, even if the caller is cancelled meanwhile."""
@@ -62,29 +46,28 @@ class Hooks(Protocol):
 
 
 class Hub:
-    """What connections, rooms and users ask of their node."""
+    """What connections ask of their node."""
 
     def __init__(
         self,
-        pipeline: Pipeline,
         rooms: RoomTable,
         hooks: Hooks,
+        fanout: Fanout,
+        publisher: Publisher,
         *,
         broker: Broker,
         presence: Presence,
         finish: Finish,
         max_rooms: int,
-        enough: int,
     ) -> None:
-        self.fanout = Fanout(pipeline, enough)
-        self.schedule = self.fanout.schedule
-        self._pipeline = pipeline
+        self.fanout = fanout
+        self.schedule = fanout.schedule
         self._table = rooms
         self._hooks = hooks
+        self._publisher = publisher
         self._broker = broker
         self._presence = presence
         self._finish = finish
-        self._storable: set[type[BaseModel]] = set()
         # Who is in a room, or is not any more, and the presence store may not know it.
         self._unsettled: dict[tuple[Connection, str], None] = {}
         self._followed: set[str] = set()
@@ -125,33 +108,19 @@ class Hub:
         for name in left:
             await self.announce_left(user, name)
 
-    def connections_of(self, user: str) -> tuple[Connection, ...]:
-        return tuple(self.fanout.users.get(user, ()))
-
-    async def send_to_user(self, user: str, message: BaseModel, exclude: Connection | None) -> Delivery:
-        shared = self._pipeline.outbound(message)
-        if shared is None:
-            return Delivery()
-        return await self._publish(self._publication((_user(user),), shared, exclude=exclude))
-
-    async def disconnect_user(self, user: str, code: int, reason: str | None) -> None:
-        await self._broker.publish(
-            Publication((_user(user),), CLOSE_TAG, orjson.dumps(checked_close(code, reason)))
-        )
-
     async def set_status(self, connection: Connection, status: str) -> None:
         user = connection.user
         rooms = await self._presence.set_status(user.id, status)
         if rooms is None:
             return
-        channels = (_user(user.id), *(_room(name) for name in rooms))
-        await self._announce(self._hooks.status_changed(user, status), channels, exclude=connection)
+        channels = (user_channel(user.id), *(room_channel(name) for name in rooms))
+        await self._publisher.announce(self._hooks.status_changed(user, status), channels, exclude=connection)
 
     # Membership.
 
     async def authorise(self, connection: Connection, name: str) -> RoomSpec:
         """Ask the room function. Raises ``NotFound``, and whatever the function raises."""
-        spec, parameters = self._find(name)
+        spec, parameters = self._table.find(name)
         await self._hooks.authorise(connection, spec, parameters)
         return spec
 
@@ -194,7 +163,7 @@ class Hub:
     async def settle(self) -> None:
         """Tell the presence store of joins and departures that it does not know. Raises ``Unavailable``."""
         for connection, name in list(self._unsettled):
-            async with self._visit(name, self._find(name)[0]) as room:
+            async with self._visit(name, self._table.find(name)[0]) as room:
                 self._unsettled.pop((connection, name), None)
                 # A connection that is gone was taken out of the store as a whole, or lapses there.
                 if connection in room:
@@ -211,50 +180,13 @@ class Hub:
                 "The presence store does not answer: a departure is not announced", extra={"room": name}
             )
         else:
-            if left.count < ANNOUNCED:
-                said = self._hooks.left(user, Room(name, self))
-                await self._announce(said, (_room(name),), exclude_user=user.id)
+            if left.count < LISTED:
+                said = self._hooks.left(user, Room(name, self._publisher))
+                await self._publisher.announce(said, (room_channel(name),), exclude_user=user.id)
 
     # Rooms.
 
-    async def publish(
-        self, name: str, message: BaseModel, *, exclude: Connection | None = None, key: str | None = None
-    ) -> Delivery:
-        spec, _ = self._find(name)
-        current = handling.get()
-        shared = self._pipeline.outbound(message)
-        if shared is None:
-            return Delivery()
-        if spec.history is not None:
-            self._check_storable(shared)
-        if current is not None and current.ended:
-            current = None
-        publication = self._publication((_room(name),), shared, exclude=exclude)
-        delivery = await self._publish(publication, history=spec.history, key=_key(current, key))
-        if current is not None and delivery.position is not None:
-            current.offset = delivery.position.offset
-        return delivery
-
-    async def repeated(self, name: str, key: Key) -> Delivery | None:
-        """What became of the publication with this key, where it was applied."""
-        return await self._broker.repeated(_room(name), key)
-
-    async def members(self, name: str) -> Members:
-        self._find(name)
-        return await self._presence.members(name, limit=ANNOUNCED)
-
-    async def room_history(self, name: str, after: Position | None, limit: int) -> tuple[BaseModel, ...]:
-        spec, _ = self._find(name)
-        page = await self._broker.history(_room(name), history=spec.history, after=after, limit=limit)
-        return tuple(self.fanout.message(publication) for publication in page.entries)
-
     # Parts.
-
-    async def _publish(
-        self, publication: Publication, *, history: History | None = None, key: Key | None = None
-    ) -> Delivery:
-        await self.fanout.turn()
-        return await self._broker.publish(publication, history=history, key=key)
 
     async def _follow(self, user: str) -> None:
         """Be subscribed to a user's channel while there is a connection: when one comes as the last one goes, too."""
@@ -263,16 +195,10 @@ class Hub:
         async with lock:
             if user not in self.fanout.users:
                 self._followed.discard(user)
-                await self._broker.unsubscribe(_user(user))
+                await self._broker.unsubscribe(user_channel(user))
             elif user not in self._followed:
-                await self._broker.subscribe(_user(user))
+                await self._broker.subscribe(user_channel(user))
                 self._followed.add(user)
-
-    def _find(self, name: str) -> tuple[RoomSpec, dict[str, str]]:
-        found = self._table.find(name)
-        if found is None:
-            raise NotFound("There is no such room.")
-        return found
 
     @asynccontextmanager
     async def _visit(self, name: str, spec: RoomSpec) -> AsyncIterator[LocalRoom]:
@@ -290,7 +216,7 @@ class Hub:
                 del self.fanout.rooms[name]
 
     def _check_room_for(self, connection: Connection, name: str) -> None:
-        self._find(name)
+        self._table.find(name)
         if len(connection.memberships) >= self._max_rooms:
             raise TooManyRooms(f"A connection can be in {self._max_rooms} rooms: leave one first.")
 
@@ -316,7 +242,7 @@ class Hub:
         def frame(publication: Publication) -> Frame | None:
             return self.fanout.frame_for(publication, connection)
 
-        channel, history = _room(room.name), room.spec.history
+        channel, history = room_channel(room.name), room.spec.history
         empty = not room
         replay = RoomReplay(room.heard, history=history is not None, frame=frame, caught_up=caught_up)
         room.joining[connection] = replay
@@ -360,10 +286,10 @@ class Hub:
             await self.rejoin(connection)
             first = await self._presence.join(room.name, connection.user.id, connection.id)
         self._unsettled.pop((connection, room.name), None)
-        members = await self._presence.members(room.name, limit=ANNOUNCED)
-        if first and members.count <= ANNOUNCED:
-            said = self._hooks.joined(connection.user, Room(room.name, self))
-            await self._announce(said, (_room(room.name),), exclude_user=connection.user.id)
+        members = await self._presence.members(room.name)
+        if first and members.count <= LISTED:
+            said = self._hooks.joined(connection.user, Room(room.name, self._publisher))
+            await self._publisher.announce(said, (room_channel(room.name),), exclude_user=connection.user.id)
         return members
 
     async def _disappear(self, connection: Connection, room: LocalRoom) -> bool:
@@ -390,97 +316,12 @@ class Hub:
         if not room:
             # What is published until somebody subscribes again is not heard.
             room.heard = None
-            await self._broker.unsubscribe(_room(room.name))
+            await self._broker.unsubscribe(room_channel(room.name))
 
     async def _again(self, room: LocalRoom) -> Membership:
         """A second join changes nothing and recovers nothing."""
-        page = await self._broker.history(_room(room.name), history=room.spec.history)
+        page = await self._broker.history(room_channel(room.name), history=room.spec.history)
         members = Members(0, ())
         if room.spec.presence:
-            members = await self._presence.members(room.name, limit=ANNOUNCED)
+            members = await self._presence.members(room.name)
         return Membership(room.name, members, page.position)
-
-    async def _announce(
-        self,
-        said: Said,
-        channels: tuple[str, ...],
-        *,
-        exclude: Connection | None = None,
-        exclude_user: str | None = None,
-    ) -> None:
-        """Say what the application's hooks say. What fails here must not undo what is announced."""
-        # What hooks publish is not the publication that the message under way stands for.
-        token = handling.set(None)
-        try:
-            for message in await said:
-                shared = self._pipeline.outbound(message)
-                if shared is not None:
-                    await self._publish(
-                        self._publication(channels, shared, exclude=exclude, exclude_user=exclude_user)
-                    )
-        except Unavailable:
-            logger.warning("The broker does not answer: nothing is announced", extra={"channels": channels})
-        except Exception:
-            logger.exception("What was to be announced failed", extra={"channels": channels})
-        finally:
-            handling.reset(token)
-
-    def _publication(
-        self,
-        channels: tuple[str, ...],
-        message: BaseModel,
-        *,
-        exclude: Connection | None = None,
-        exclude_user: str | None = None,
-    ) -> Publication:
-        registry = self._pipeline.registry
-        return Publication(
-            channels,
-            registry.tag(message),
-            registry.encode(message),
-            exclude_connection=None if exclude is None else exclude.id,
-            exclude_user=exclude_user,
-            message=message,
-        )
-
-    def _check_storable(self, message: BaseModel) -> None:
-        """A room with history has an offset for each message, and never a silent hole."""
-        model = type(message)
-        if model in self._storable:
-            return
-        offset = self._pipeline.envelope.offset
-        if any(wire_name(name, field) == offset for name, field in model.model_fields.items()):
-            raise LocalProtocolError(
-                f"{model.__qualname__} has a field {offset!r} of its own, so a room with history cannot say its "
-                f"position. Rename the field, or the envelope's: Envelope(offset=…)."
-            )
-        if self._pipeline.registry.slow(message) is not CLOSE:
-            raise LocalProtocolError(
-                f"{model.__qualname__} may be dropped for a slow consumer; a room with history never has a silent "
-                f"hole. Publish it to a room without history, or declare it without slow=…."
-            )
-        self._storable.add(model)
-
-
-# Added, not formatted: a name may be the member of an enum, which formats as something else.
-def _room(name: str) -> str:
-    """The channel of a room."""
-    return "room:" + name
-
-
-def _user(id: str) -> str:
-    """The channel of a user."""
-    return "user:" + id
-
-
-def _key(current: Handling | None, key: str | None) -> Key | None:
-    """The key of a publication: given, or that of the message under way for its first publication."""
-    if current is None:
-        return None if key is None else ("", key)
-    if key is None:
-        key, current.key = current.key, None
-    if key is None:
-        return None
-    if not current.connection.authenticated:
-        raise Unauthenticated("A key needs a user: log in first.")
-    return current.connection.user.id, key

@@ -19,11 +19,13 @@ from protocol import brokers, codes, hub
 from protocol.brokers import Broker
 from protocol.connection import Connection
 from protocol.exceptions import LocalProtocolError, Unavailable
+from protocol.fanout import Fanout
 from protocol.hub import Hub
 from protocol.limits import Rate, Tolerance
 from protocol.outbox import Budget, Outbox
 from protocol.pipeline import Limits, Pipeline
 from protocol.presence import LEASE_SECONDS, MemoryPresence, Presence
+from protocol.publisher import Publisher
 from protocol.rooms import Rooms, RoomTable
 from protocol.types import Scope, User
 from protocol.users import Users
@@ -103,19 +105,23 @@ class Node:
         self.presence: Presence = MemoryPresence(monotonic=self.loop.time) if presence is None else presence
         self.app: object = app
         self.hooks = plan.hooks(self)
+        fanout = Fanout(plan.pipeline, plan.settings.outbox.enough)
+        self.publisher = Publisher(
+            plan.pipeline, plan.rooms, fanout, broker=self.broker, presence=self.presence
+        )
         self.hub = Hub(
-            plan.pipeline,
             plan.rooms,
             self.hooks,
+            fanout,
+            self.publisher,
             broker=self.broker,
             presence=self.presence,
             finish=self.finish,
             max_rooms=plan.settings.max_rooms,
-            enough=plan.settings.outbox.enough,
         )
         self.limits = Limits(plan.pipeline)
-        self.rooms = Rooms(self.hub)
-        self.users = Users(self.hub)
+        self.rooms = Rooms(self.publisher)
+        self.users = Users(self.publisher)
         self.closed = False
         self._budget = Budget(plan.settings.outbox.budget)
         self._ids = 0

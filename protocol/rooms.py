@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from pydantic import BaseModel
 
-from protocol.exceptions import ConfigurationError
+from protocol.exceptions import ConfigurationError, NotFound
 from protocol.history import History
 from protocol.presence import Members
 from protocol.types import Delivery, Position
@@ -97,7 +97,7 @@ def _meet(one: str | None, two: str | None) -> bool:
     return one == two
 
 
-class RoomHub(Protocol):
+class RoomPublisher(Protocol):
     """What the handles ask of the node."""
 
     async def publish(
@@ -112,11 +112,11 @@ class RoomHub(Protocol):
 class Room:
     """A room by its name, to publish to and to ask about. Nothing is created by having one."""
 
-    __slots__ = ("_hub", "name")
+    __slots__ = ("_publisher", "name")
 
-    def __init__(self, name: str, hub: RoomHub) -> None:
+    def __init__(self, name: str, publisher: RoomPublisher) -> None:
         self.name = name
-        self._hub = hub
+        self._publisher = publisher
 
     async def publish(
         self, message: BaseModel, *, exclude: "Connection | None" = None, key: str | None = None
@@ -131,15 +131,15 @@ class Room:
         named like the envelope's ``offset`` in a room with history; ``Unavailable`` where the broker does not
         answer: the outcome is unknown then.
         """
-        return await self._hub.publish(self.name, message, exclude=exclude, key=key)
+        return await self._publisher.publish(self.name, message, exclude=exclude, key=key)
 
     async def members(self) -> Members:
         """Who is in the room, on every node."""
-        return await self._hub.members(self.name)
+        return await self._publisher.members(self.name)
 
     async def history(self, *, after: Position | None = None, limit: int = 100) -> tuple[BaseModel, ...]:
         """The stored messages, oldest first: the first ``limit`` after a position, or else the last ones."""
-        return await self._hub.room_history(self.name, after, limit)
+        return await self._publisher.room_history(self.name, after, limit)
 
     def __repr__(self) -> str:
         return f"Room({self.name!r})"
@@ -148,13 +148,13 @@ class Room:
 class Rooms:
     """All rooms of a node, by name."""
 
-    __slots__ = ("_hub",)
+    __slots__ = ("_publisher",)
 
-    def __init__(self, hub: RoomHub) -> None:
-        self._hub = hub
+    def __init__(self, publisher: RoomPublisher) -> None:
+        self._publisher = publisher
 
     def __getitem__(self, name: str) -> Room:
-        return Room(name, self._hub)
+        return Room(name, self._publisher)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +180,10 @@ class RoomTable:
                         f"{other.place}: one name could be either. Put different text before or behind the parameters."
                     )
 
-    def find(self, name: str) -> tuple[RoomSpec, dict[str, str]] | None:
-        """The declaration of the room ``name``, and its parameters."""
+    def find(self, name: str) -> tuple[RoomSpec, dict[str, str]]:
+        """The declaration of the room ``name``, and its parameters. Raises ``NotFound``."""
         for spec in self._specs:
             parameters = spec.pattern.match(name)
             if parameters is not None:
                 return spec, parameters
-        return None
+        raise NotFound("There is no such room.")

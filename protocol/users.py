@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from protocol.connection import Connection
 
 
-class UserHub(Protocol):
+class UserPublisher(Protocol):
     """What the handles ask of the node."""
 
     async def send_to_user(self, user: str, message: BaseModel, exclude: "Connection | None") -> Delivery: ...
@@ -24,26 +24,26 @@ class UserHub(Protocol):
 class UserHandle:
     """A user by id. Nothing is created by having one."""
 
-    __slots__ = ("_hub", "id")
+    __slots__ = ("_publisher", "id")
 
-    def __init__(self, id: str, hub: UserHub) -> None:
+    def __init__(self, id: str, publisher: UserPublisher) -> None:
         self.id = id
-        self._hub = hub
+        self._publisher = publisher
 
     async def send(self, message: BaseModel, *, exclude: "Connection | None" = None) -> Delivery:
         """Send ``message`` to all the user's connections on every node, except ``exclude``. At most once.
 
         Nobody is there where the delivery has no ``receivers``.
         """
-        return await self._hub.send_to_user(self.id, message, exclude)
+        return await self._publisher.send_to_user(self.id, message, exclude)
 
     def connections(self) -> "tuple[Connection, ...]":
         """The user's connections to this node."""
-        return self._hub.connections_of(self.id)
+        return self._publisher.connections_of(self.id)
 
     async def disconnect(self, code: int = codes.CLOSE_FORBIDDEN, reason: str | None = None) -> None:
         """Close all the user's connections, on every node that the broker reaches."""
-        await self._hub.disconnect_user(self.id, code, reason)
+        await self._publisher.disconnect_user(self.id, code, reason)
 
     def __repr__(self) -> str:
         return f"UserHandle({self.id!r})"
@@ -52,10 +52,10 @@ class UserHandle:
 class Users:
     """All users, by id."""
 
-    __slots__ = ("_hub",)
+    __slots__ = ("_publisher",)
 
-    def __init__(self, hub: UserHub) -> None:
-        self._hub = hub
+    def __init__(self, publisher: UserPublisher) -> None:
+        self._publisher = publisher
 
     def __getitem__(self, id: str) -> UserHandle:
-        return UserHandle(id, self._hub)
+        return UserHandle(id, self._publisher)

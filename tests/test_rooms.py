@@ -6,6 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from protocol import ConfigurationError, Delivery, History, Room, Rooms
+from protocol.exceptions import NotFound
 from protocol.rooms import PARAMETER, RoomPattern, RoomSpec, RoomTable
 
 
@@ -113,10 +114,11 @@ def test_a_table_finds_the_declaration_of_a_name() -> None:
     table = RoomTable(
         [RoomSpec(RoomPattern("team-{team}"), history), RoomSpec(RoomPattern("lobby"), presence=False)]
     )
-    found = table.find("team-red")
-    assert found is not None
-    assert (found[0].history, found[1]) == (history, {"team": "red"})
-    assert table.find("user-red") is None
+    spec, parameters = table.find("team-red")
+    assert (spec.history, parameters) == (history, {"team": "red"})
+    with pytest.raises(NotFound) as caught:
+        table.find("user-red")
+    assert caught.value.detail == "There is no such room."
 
 
 def test_overlapping_rooms_of_a_table_name_both_places() -> None:

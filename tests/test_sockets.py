@@ -285,10 +285,10 @@ def test_a_peer_that_does_not_read_slows_nobody_and_is_forgotten(server: str) ->
         bob.socket.transport.pause_reading()
         for index in range(200):
             await ann.request(type="say", room="a", text="x" * 60_000)
-            if index and not chat.nodes._alive()[0].hub.connections_of("bob"):
+            if index and not chat.nodes._alive()[0].publisher.connections_of("bob"):
                 break
         await ann.expect(type="left", user="bob")
-        assert chat.nodes._alive()[0].hub.connections_of("bob") == ()
+        assert chat.nodes._alive()[0].publisher.connections_of("bob") == ()
         bob.vanish()
 
     play(server, scenario, outbox=Outbox(bytes=1 << 17, seconds=1))

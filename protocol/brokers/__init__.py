@@ -3,7 +3,15 @@
 import time
 from collections.abc import Callable
 
-from protocol.brokers.base import KEY_SECONDS, Broker, Deliver, Key, Publication
+from protocol.brokers.base import (
+    KEY_SECONDS,
+    Broker,
+    Deliver,
+    Key,
+    Publication,
+    room_channel,
+    user_channel,
+)
 from protocol.brokers.memory import MemoryBroker, MemoryBus
 from protocol.exceptions import ConfigurationError
 
@@ -16,6 +24,8 @@ __all__ = [
     "MemoryBus",
     "Publication",
     "connect",
+    "room_channel",
+    "user_channel",
 ]
 
 

@@ -15,12 +15,22 @@ KEY_SECONDS: Final = 120.0
 """How long a key is remembered, from the application of its publication."""
 
 
+# Added, not formatted: a name may be the member of an enum, which formats as something else.
+def room_channel(name: str) -> str:
+    """The channel of a room."""
+    return "room:" + name
+
+
+def user_channel(id: str) -> str:
+    """The channel of a user, with all connections."""
+    return "user:" + id
+
+
 @dataclass(frozen=True, slots=True)
 class Publication:
     """A message on its way to everybody in its channels; who is in several gets it once.
 
-    A channel is ``room:`` and the name of a room, or ``user:`` and the id of a user. ``type`` is the tag of the
-    message. ``body`` is its JSON object, without ``offset`` or ``ref``. ``exclude_connection`` and
+    ``type`` is the tag of the message. ``body`` is its JSON object, without ``offset`` or ``ref``. ``exclude_connection`` and
     ``exclude_user`` do not get it.
 
     ``message`` is the model that ``body`` was made from. It stays on the publishing node, and is stored nowhere.

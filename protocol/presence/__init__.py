@@ -2,6 +2,7 @@
 
 from protocol.presence.base import (
     LEASE_SECONDS,
+    LISTED,
     ONLINE,
     Departure,
     Member,
@@ -13,6 +14,7 @@ from protocol.presence.memory import MemoryPresence
 
 __all__ = [
     "LEASE_SECONDS",
+    "LISTED",
     "ONLINE",
     "Departure",
     "Member",

@@ -11,6 +11,9 @@ from typing import Final, Protocol
 LEASE_SECONDS: Final = 30.0
 """How long a connection counts without a sign of life from its node."""
 
+LISTED: Final = 200
+"""Members that are listed at most, and above which joins and leaves are not announced."""
+
 ONLINE: Final = "online"
 """The status of a user who has set none since the last of the connections closed."""
 
@@ -85,7 +88,7 @@ class Presence(Protocol):
     async def leave(self, room: str, user: str, connection: str) -> bool:
         """Take ``connection`` out of ``room``. True: it was the user's last one there."""
 
-    async def members(self, room: str, *, limit: int = 200) -> Members:
+    async def members(self, room: str, *, limit: int = LISTED) -> Members:
         """Who is in ``room``, in the order in which the users came. At most ``limit`` are listed, all count."""
 
     async def set_status(self, user: str, status: str) -> tuple[str, ...] | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 
-from protocol.presence.base import LEASE_SECONDS, ONLINE, Departure, Member, Members, Renewal
+from protocol.presence.base import LEASE_SECONDS, LISTED, ONLINE, Departure, Member, Members, Renewal
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class MemoryPresence:
         del entry.rooms[room]
         return self._left(room, user)
 
-    async def members(self, room: str, *, limit: int = 200) -> Members:
+    async def members(self, room: str, *, limit: int = LISTED) -> Members:
         self._lapse()
         members = self._rooms.get(room, {})
         listed = tuple(Member(user, self._users[user].status) for user in islice(members, limit))
