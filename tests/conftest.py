@@ -1,23 +1,23 @@
-"""Async tests run on virtual time; hypothesis has a profile for each occasion."""
+"""Async tests run on virtual time, and no server may send what it does not declare."""
 
 import inspect
 import os
 from collections.abc import Iterator, MutableMapping
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from protocol.testing import Client, run
+from tests import profiles
 from tests.declared import complaint
 
-settings.register_profile("default", deadline=None, max_examples=100)
-settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True, print_blob=True)
-settings.register_profile(
-    "long", deadline=timedelta(seconds=60), max_examples=5000, suppress_health_check=list(HealthCheck)
-)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default"))
+profiles.load()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """More than there are cores, as many tests wait for a server or a browser."""
+    return (os.cpu_count() or 1) + 2
 
 
 @pytest.hookimpl(tryfirst=True)

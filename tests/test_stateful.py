@@ -5,11 +5,12 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protocol import Connection, History, Message, MessageProtocol, Room, User
 from protocol.testing import Client, run, settle
+from tests.profiles import examples
 
 ROOMS = ("plain-a", "kept-a")
 USERS = ("ann", "ann", "bob")  # two tabs of one user
@@ -245,7 +246,7 @@ async def play(steps: list[Step]) -> None:
     await node.close()
 
 
-@settings(max_examples=60)
+@examples(60)
 @example([*[Step(0, "join")] * 3, *(Step(1, do, ROOMS[1]) for do in ("join", "leave")), Step(1, "cancel")])
 @given(st.lists(STEPS, max_size=25))
 def test_answers_order_and_membership_hold_for_any_program(steps: list[Step]) -> None:

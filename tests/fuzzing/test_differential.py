@@ -3,15 +3,16 @@
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from protocol.fuzzing import ExactJsonSchema, Grammar, Label, frames, messages
 from tests.fuzzing.model_classes import message_classes
+from tests.profiles import examples
 
-SETTINGS = settings(
-    deadline=None,
+few = examples(
+    50,
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
@@ -33,7 +34,7 @@ def grammar(model: type[BaseModel]) -> Grammar:
     return Grammar({"m": schema}, lambda data: "refused" if refused(adapter, data) else None)
 
 
-@settings(SETTINGS, max_examples=150)
+@few
 @given(model=message_classes(), data=st.data())
 def test_what_the_schema_alone_yields_validates(model: type[BaseModel], data: st.DataObject) -> None:
     schema = TypeAdapter(model).json_schema(schema_generator=ExactJsonSchema)
@@ -42,7 +43,7 @@ def test_what_the_schema_alone_yields_validates(model: type[BaseModel], data: st
         model.model_validate_json(json.dumps(data.draw(unchecked)))
 
 
-@settings(SETTINGS, max_examples=150)
+@few
 @given(model=message_classes(), data=st.data())
 def test_a_label_is_what_the_model_says(model: type[BaseModel], data: st.DataObject) -> None:
     labelled = frames(grammar(model))

@@ -10,13 +10,14 @@ from zoneinfo import ZoneInfo
 import jsonschema_rs
 import pydantic
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import find, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from protocol.fuzzing.formats import formatted
+from tests.profiles import examples
 
-few = settings(max_examples=12)
+few = examples(12)
 
 TYPES: dict[str, Any] = {
     "date": date,

@@ -4,11 +4,12 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.fuzzing.jsonschema import Path
 from protocol.fuzzing.mutations import REMOVED, Mutation, mutated, places
+from tests.profiles import examples
 
 SCHEMA: dict[str, Any] = {
     "properties": {
@@ -121,7 +122,7 @@ def test_a_member_twice_is_one_of_the_message_itself() -> None:
 
 
 @pytest.mark.parametrize("mutation", Mutation)
-@settings(max_examples=30)
+@examples(30)
 @given(data=st.data())
 def test_the_message_stays_and_the_change_is_where_it_says(mutation: Mutation, data: st.DataObject) -> None:
     message = {"type": "draw", "text": "abc", "names": {"a": [1, 2]}}

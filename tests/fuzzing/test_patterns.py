@@ -5,15 +5,16 @@ from typing import Annotated, Any
 
 import jsonschema_rs
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import find, given
 from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter
 
 from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.patterns import compiled, matching
 from tests.fuzzing.model_classes import CLOSED_PATTERNS, OPEN_PATTERNS
+from tests.profiles import examples
 
-few = settings(max_examples=12)
+few = examples(12)
 
 
 def adapter(pattern: str, **lengths: int) -> TypeAdapter[str]:

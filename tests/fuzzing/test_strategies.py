@@ -5,15 +5,16 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import find, given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.overrides import Overrides
 from protocol.fuzzing.strategies import from_schema
+from tests.profiles import examples
 
-few = settings(max_examples=20)
+few = examples(20)
 
 NAME = {"type": "string", "pattern": "^[a-z]{2,5}$"}
 TREE = {

@@ -211,6 +211,4 @@ def test_presence_equals_a_model(name: str, programs: int) -> None:
     class Machine(PresenceMachine):
         stores = staticmethod(STORES[name])
 
-    run_state_machine_as_test(
-        Machine, settings=settings(max_examples=programs, stateful_step_count=40, deadline=None)
-    )
+    run_state_machine_as_test(Machine, settings=settings(max_examples=programs, stateful_step_count=40))

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any, cast
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from uvicorn import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -20,6 +20,7 @@ from uvicorn.server import ServerState
 
 from protocol.servers.uvicorn import WebSocketProtocol
 from protocol.types import Receive, Scope, Send
+from tests.profiles import examples
 from tests.servers.harness import BINARY, CLOSE, CONT, PING, PONG, TEXT, frame, handshake, limits, text, until
 
 TEXTS = st.one_of(st.text(max_size=5), st.sampled_from(["x" * 125, "x" * 126, "é" * 700])).map(str.encode)
@@ -190,7 +191,7 @@ def quiet_stock() -> Iterator[None]:
     logging.getLogger("uvicorn.error").disabled = False
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(STREAMS, st.lists(CLOSING, max_size=2), st.lists(st.integers(0, 4000), max_size=6), st.booleans())
 @example([text("a"), frame(TEXT, b"b", fin=False), text("c")], [], [], False)
 def test_any_stream_cut_anywhere(
@@ -206,7 +207,7 @@ def test_any_stream_cut_anywhere(
     )
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(STREAMS, st.lists(CLOSING, max_size=1))
 def test_any_stream_in_one_piece_past_tight_bounds(frames: list[bytes], closing: list[bytes]) -> None:
     stream = frames + closing
@@ -214,7 +215,7 @@ def test_any_stream_in_one_piece_past_tight_bounds(frames: list[bytes], closing:
     same_as_stock(stream, [b"".join(stream)], ws, deflate=False)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(STREAMS, st.lists(CLOSING, max_size=1))
 def test_any_stream_in_single_bytes(frames: list[bytes], closing: list[bytes]) -> None:
     stream = frames + closing

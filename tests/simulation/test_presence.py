@@ -135,7 +135,7 @@ async def members_are_those_who_know_it(program: list[tuple[Any, ...]], seed: in
 
 @pytest.mark.parametrize("programs", [200, pytest.param(1000, marks=pytest.mark.long)])
 def test_presence_equals_what_clients_know_after_two_leases(programs: int) -> None:
-    @settings(max_examples=programs, deadline=None)
+    @settings(max_examples=programs)
     @given(st.lists(steps, min_size=8, max_size=40), st.integers(0, 2**16))
     def holds(program: list[tuple[Any, ...]], seed: int) -> None:
         run(members_are_those_who_know_it(program, seed))
