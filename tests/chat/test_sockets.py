@@ -3,73 +3,27 @@
 import json
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import CloseCode
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from tests.chat.people import join, say, token
 from tests.chat.server import Server, serving
-from tests.process import PATIENCE
+from tests.clients import Client, refusal
 
 
-class Person:
-    """A client with a token for ``name``, connected between ``with``."""
-
-    def __init__(self, server: Server, name: str, path: str = "", **options: Any) -> None:
-        headers = {"Authorization": f"Bearer {token(name)}"}
-        options = {"additional_headers": headers, "compression": None} | options
-        self.seen: list[dict[str, Any]] = []
-        self._connecting = connect(server.ws + path, **options)
-        self._last = 0
-
-    def __enter__(self) -> "Person":
-        self.socket = self._connecting.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._connecting.__exit__(*error)
-
-    def send(self, message: Any) -> None:
-        self.socket.send(message if isinstance(message, str | bytes) else json.dumps(message))
-
-    def request(self, message: dict[str, Any]) -> dict[str, Any]:
-        """The answer; what comes before it is in ``seen``."""
-        self._last += 1
-        self.send(message | {"id": self._last})
-        return self.expect(ref=self._last)
-
-    def expect(self, **fields: Any) -> dict[str, Any]:
-        """The first frame with these fields, of those that have come or will."""
-        for frame in [*self.seen]:
-            if fields.items() <= frame.items():
-                self.seen.remove(frame)
-                return frame
-        while True:
-            frame = json.loads(self.socket.recv(PATIENCE))
-            if fields.items() <= frame.items():
-                return dict(frame)
-            self.seen.append(frame)
-
-    def closed(self) -> tuple[int, str]:
-        """Code and reason of the server's close; frames before it are in ``seen``."""
-        with pytest.raises(ConnectionClosed) as caught:
-            while True:
-                self.seen.append(json.loads(self.socket.recv(PATIENCE)))
-        close = caught.value.rcvd
-        return (1006, "") if close is None else (close.code, close.reason)
-
-
-def refusal(url: str, **options: Any) -> int:
-    """The HTTP status that refuses a handshake."""
-    with pytest.raises(InvalidStatus) as caught, connect(url, compression=None, **options):
-        pass
-    return caught.value.response.status_code
+@contextmanager
+def person(server: Server, name: str, path: str = "", **options: Any) -> Iterator[Client]:
+    """A client with a token for ``name``."""
+    headers = {"Authorization": f"Bearer {token(name)}"}
+    options = {"additional_headers": headers, "compression": None} | options
+    with connect(server.ws + path, **options) as socket:
+        yield Client(socket)
 
 
 @pytest.fixture(scope="module")
@@ -86,53 +40,53 @@ def server() -> Iterator[Server]:
 
 def test_three_users_two_rooms_and_two_tabs(server: Server) -> None:
     with (
-        Person(server, "alice") as alice,
-        Person(server, "alice", "/general") as tab,
-        Person(server, "bob") as bob,
-        Person(server, "carol", "/garden") as carol,
+        person(server, "alice") as alice,
+        person(server, "alice", "/general") as tab,
+        person(server, "bob") as bob,
+        person(server, "carol", "/garden") as carol,
     ):
         assert tab.expect(type="joined")["count"] == 1
         assert carol.expect(type="joined")["members"] == [{"user": "carol", "status": "online"}]
-        assert alice.request(join("general"))["count"] == 1
-        assert bob.request(join("general"))["count"] == 2
-        assert bob.request(join("garden"))["count"] == 2
+        assert alice.request(**join("general"))["count"] == 1
+        assert bob.request(**join("general"))["count"] == 2
+        assert bob.request(**join("garden"))["count"] == 2
         for client in (alice, tab):
             client.expect(type="member_joined", user="bob", room="general")
         carol.expect(type="member_joined", user="bob", room="garden")
-        offsets = [alice.request(say("general", f"damn {number}"))["offset"] for number in range(10)]
+        offsets = [alice.request(**say("general", f"damn {number}"))["offset"] for number in range(10)]
         assert offsets == list(range(1, 11))
         for client in (alice, tab, bob):
             for number, offset in enumerate(offsets):
                 assert client.expect(type="message", offset=offset)["text"] == f"**** {number}"
-        assert carol.request({"type": "private", "to": "alice", "text": "psst"})["type"] == "ack"
+        assert carol.request(type="private", to="alice", text="psst")["type"] == "ack"
         for client in (alice, tab):
             assert client.expect(type="private")["user"] == "carol"
-        alice.request({"type": "status", "status": "busy"})
+        alice.request(type="status", status="busy")
         for client in (tab, bob):
             client.expect(type="status", user="alice", status="busy")
         tab.socket.socket.close()  # without a close frame
-        assert alice.request(say("general", "still here"))["type"] == "ack"
-        assert bob.request({"type": "leave", "room": "garden"})["type"] == "ack"
+        assert alice.request(**say("general", "still here"))["type"] == "ack"
+        assert bob.request(type="leave", room="garden")["type"] == "ack"
         carol.expect(type="member_left", user="bob")
-        assert carol.request({"type": "ping"})["type"] == "pong"
+        assert carol.request(type="ping")["type"] == "pong"
         for client in (alice, bob, carol):
             assert [frame for frame in client.seen if frame["type"] != "message"] == []
 
 
 def test_an_abrupt_end_after_any_frame_leaves_the_rooms_in_order(server: Server) -> None:
     frames = [join("rough"), say("rough", "hi"), {"type": "status", "status": "away"}, {"type": "ping"}]
-    with Person(server, "alice", "/rough") as alice:
+    with person(server, "alice", "/rough") as alice:
         for count in range(len(frames) + 1):
-            with Person(server, "bob") as bob:
+            with person(server, "bob") as bob:
                 for frame in frames[:count]:
-                    bob.send(frame | {"id": "x"})
+                    bob.send(**frame, id="x")
                 if count == len(frames):
                     bob.expect(type="pong")
                 bob.socket.socket.close()
             if count:
                 alice.expect(type="member_joined")
                 alice.expect(type="member_left")
-        assert alice.request(join("rough"))["count"] == 1
+        assert alice.request(**join("rough"))["count"] == 1
 
 
 def test_a_password_and_each_form_of_its_token(server: Server) -> None:
@@ -146,10 +100,10 @@ def test_a_password_and_each_form_of_its_token(server: Server) -> None:
         {"additional_headers": {"Cookie": f"token={bearer}"}},
         {"subprotocols": [Subprotocol("bearer"), Subprotocol(bearer)]},
     ):
-        with Person(server, "bob", "/forms", **options) as bob:
+        with person(server, "bob", "/forms", **options) as bob:
             assert bob.expect(type="joined")["members"][0]["user"] == "bob"
             assert bob.socket.subprotocol == ("bearer" if "subprotocols" in options else None)
-    with Person(server, "bob", f"/forms?token={bearer}", additional_headers={}) as bob:
+    with person(server, "bob", f"/forms?token={bearer}", additional_headers={}) as bob:
         assert bob.expect(type="joined")["members"][0]["user"] == "bob"
 
 
@@ -164,38 +118,38 @@ def test_refusals_are_http_for_programs_and_closes_for_pages(server: Server) -> 
     assert refusal(server.ws, additional_headers=headers, origin=f"http://127.0.0.1:{server.port + 1}") == 403
     with ExitStack() as people:
         for _ in range(5):
-            people.enter_context(Person(server, "dora", origin=here))
+            people.enter_context(person(server, "dora", origin=here))
         assert refusal(server.ws, additional_headers=headers) == 429
-        with Person(server, "dora", origin=here) as one_more:
+        with person(server, "dora", origin=here) as one_more:
             assert one_more.closed() == (3504, "connection limit")
-    with Person(server, "nobody", origin=here, additional_headers={}) as nobody:
+    with person(server, "nobody", origin=here, additional_headers={}) as nobody:
         assert nobody.closed() == (3500, "invalid token")
 
 
 @pytest.mark.parametrize("frame", [b"\x00\x01", "{", "[]", '{"type":"ping","id":NaN}', "[" * 60_000])
 def test_a_broken_frame_gets_an_error_and_the_connection_lives(server: Server, frame: str | bytes) -> None:
-    with Person(server, "erin") as erin:
-        erin.send(frame)
+    with person(server, "erin") as erin:
+        erin.socket.send(frame)
         assert erin.expect(type="error")["code"] in {"malformed_frame", "unknown_type", "invalid_message"}
-        assert erin.request({"type": "ping"})["type"] == "pong"
+        assert erin.request(type="ping")["type"] == "pong"
 
 
 def test_what_rfc_6455_forbids_is_closed_with_its_code(server: Server) -> None:
-    with Person(server, "erin") as erin:
-        erin.send("x" * 65_537)
+    with person(server, "erin") as erin:
+        erin.socket.send("x" * 65_537)
         assert erin.closed()[0] == CloseCode.MESSAGE_TOO_BIG
-    with Person(server, "erin") as erin:
+    with person(server, "erin") as erin:
         erin.socket.send(b"\xff", text=True)
         assert erin.closed()[0] == CloseCode.INVALID_DATA
-    with Person(server, "erin") as erin:
+    with person(server, "erin") as erin:
         for _ in range(50):
-            erin.send("{")
+            erin.socket.send("{")
         assert erin.closed() == (3509, "too many errors")
         assert len(erin.seen) == 50
 
 
 def test_an_announcement_reaches_the_room(server: Server) -> None:
-    with Person(server, "alice", "/news") as alice:
+    with person(server, "alice", "/news") as alice:
         alice.expect(type="joined")
         answer = httpx.post(
             f"{server.http}/rooms/news/announce",
@@ -214,21 +168,21 @@ def test_a_token_that_runs_out_closes_within_a_second_unless_it_is_refreshed(ser
     def brief(name: str) -> Any:
         return {"additional_headers": {"Authorization": f"Bearer {token(name, exp=expires)}"}}
 
-    with Person(server, "alice", **brief("alice")) as alice, Person(server, "bob", **brief("bob")) as bob:
-        answer = bob.request({"type": "authenticate", "token": token("bob")})
+    with person(server, "alice", **brief("alice")) as alice, person(server, "bob", **brief("bob")) as bob:
+        answer = bob.request(type="authenticate", token=token("bob"))
         assert answer["type"] == "ack"
         assert alice.closed() == (3005, "token expired")
         assert 0 <= time.time() - expires < 1
-        assert bob.request({"type": "ping"})["type"] == "pong"
+        assert bob.request(type="ping")["type"] == "pong"
         assert refusal(server.ws, **brief("alice")) == 401
 
 
 def test_a_restart_tells_when_to_come_back_and_never_hides_a_loss() -> None:
     with serving() as server:
-        with Person(server, "alice") as alice, Person(server, "bob") as bob:
-            before = alice.request(join("general"))
-            bob.request(join("general"))
-            assert alice.request(say("general", "one"))["offset"] == 1
+        with person(server, "alice") as alice, person(server, "bob") as bob:
+            before = alice.request(**join("general"))
+            bob.request(**join("general"))
+            assert alice.request(**say("general", "one"))["offset"] == 1
             bob.expect(type="message", offset=1)
             server.stop()
             for client in (alice, bob):
@@ -237,7 +191,7 @@ def test_a_restart_tells_when_to_come_back_and_never_hides_a_loss() -> None:
                 assert 0 <= json.loads(reason)["reconnect_after"] <= 2
         assert "Traceback" not in server.log
         server.start()
-        with Person(server, "alice") as alice:
-            after = alice.request(join("general", offset=1, epoch=before["epoch"]))
+        with person(server, "alice") as alice:
+            after = alice.request(**join("general", offset=1, epoch=before["epoch"]))
             assert (after["offset"], after["recovered"]) == (0, False)
             assert after["epoch"] != before["epoch"]

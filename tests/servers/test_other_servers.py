@@ -10,10 +10,10 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from tests.clients import Client, refusal
 from tests.process import PATIENCE, Process, free_port, serving
 from tests.servers.harness import handshake, text
 
@@ -89,42 +89,6 @@ def server(name: str) -> Iterator[Process]:
         yield process
 
 
-class Client:
-    """A client; what comes is kept until it is asked for."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
-        self.seen: list[dict[str, Any]] = []
-        self._last = 0
-
-    def send(self, **body: Any) -> None:
-        self.socket.send(json.dumps(body))
-
-    def request(self, **body: Any) -> dict[str, Any]:
-        """The answer; what comes before it is in ``seen``."""
-        self._last += 1
-        self.send(**body, id=self._last)
-        return self.expect(ref=self._last)
-
-    def expect(self, **fields: Any) -> dict[str, Any]:
-        for frame in [*self.seen]:
-            if fields.items() <= frame.items():
-                self.seen.remove(frame)
-                return frame
-        while True:
-            frame = json.loads(self.socket.recv(PATIENCE))
-            if fields.items() <= frame.items():
-                return dict(frame)
-            self.seen.append(frame)
-
-    def closed(self) -> tuple[int, str]:
-        with pytest.raises(ConnectionClosed) as caught:
-            while True:
-                self.seen.append(json.loads(self.socket.recv(PATIENCE)))
-        close = caught.value.rcvd
-        return (1006, "") if close is None else (close.code, close.reason)
-
-
 class Clients(ExitStack):
     """Who is connected to one server, until the end of the test."""
 
@@ -157,12 +121,6 @@ class Clients(ExitStack):
 def clients(server: Process) -> Iterator[Clients]:
     with Clients(server) as clients:
         yield clients
-
-
-def refusal(url: str) -> int:
-    with pytest.raises(InvalidStatus) as refused:
-        connect(url, compression=None, open_timeout=5)
-    return refused.value.response.status_code
 
 
 def reset(client: Client) -> None:
