@@ -16,7 +16,7 @@ def serving(app: Any) -> Iterator[str]:
     """Serve ``app`` as ``protocol run`` does; yields ``127.0.0.1:PORT``."""
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
-    options = {**config("", port=listening.getsockname()[1]), "app": app, "log_level": "critical"}
+    options = {**config("", port=listening.getsockname()[1]), "app": app, "log_config": None}
     started = threading.Event()
 
     class Server(uvicorn.Server):
