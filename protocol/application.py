@@ -4,15 +4,16 @@ A ``MessageProtocol`` holds no connection: it can be served by many applications
 frozen when it is first served.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from protocol import codes
+from protocol import brokers, codes
 from protocol.codecs import JSON, Codec
 from protocol.connection import Connection
 from protocol.control import Ack, Authenticate, Cancel, Error, Ping, Pong, renamed
@@ -26,12 +27,18 @@ from protocol.node import Handler as CompiledHandler
 from protocol.node import Hooks, Node, Nodes, Plan, Settings
 from protocol.outbox import Outbox
 from protocol.pipeline import Pipeline, Route, Stages
-from protocol.records import Handler, Models, Transform, as_tuple, check_models, check_unique
+from protocol.records import Handler, Models, Transform, as_tuple, check_models, check_unique, placed
 from protocol.registry import Registry
 from protocol.rooms import Rooms, RoomTable
 from protocol.routing import MessageRouter
 from protocol.types import VERIFIER, Verifier
 from protocol.users import Users
+
+_A_PATH: Final = "a path that starts with '/', or None"
+_A_COUNT: Final = "a whole number of at least 1"
+_TOKENS: Final = "names without spaces and separators"
+# RFC 9110, section 5.6.2.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class MessageProtocol(MessageRouter):
@@ -68,28 +75,32 @@ class MessageProtocol(MessageRouter):
         asyncapi_url: str | None = "/asyncapi.json",
     ) -> None:
         super().__init__()
-        for name, value in (("max_frame", max_frame), ("max_rooms", max_rooms), ("max_pending", max_pending)):
-            if value < 1:
-                raise ConfigurationError(f"MessageProtocol({name}=…) must be at least 1, not {value}.")
-        for name, option, kind in (
-            ("envelope", envelope, Envelope),
-            ("rate_limit", rate_limit, Rate),
-            ("outbox", outbox, Outbox),
-            ("tolerance", tolerance, Tolerance),
+        self.paths = as_tuple(path)
+        offered = as_tuple(subprotocols)
+        for name, value, fits, expected in (
+            ("title", title, isinstance(title, str), "a string"),
+            ("version", version, isinstance(version, str), "a string"),
+            ("path", path, self.paths and all(map(_is_path, self.paths)), "paths that start with '/'"),
+            ("asyncapi_url", asyncapi_url, asyncapi_url is None or _is_path(asyncapi_url), _A_PATH),
+            ("envelope", envelope, isinstance(envelope, Envelope | None), "Envelope(…)"),
+            ("codec", codec, _is_codec(codec), "a Codec, such as JSON"),
+            ("user", user, user is None or callable(user), "a dependency"),
+            ("rate_limit", rate_limit, isinstance(rate_limit, Rate | None), "Rate(…)"),
+            ("outbox", outbox, isinstance(outbox, Outbox | None), "Outbox(…)"),
+            ("tolerance", tolerance, isinstance(tolerance, Tolerance | None), "Tolerance(…)"),
+            ("subprotocols", subprotocols, all(map(_is_token, offered)), _TOKENS),
+            ("max_frame", max_frame, _is_count(max_frame), _A_COUNT),
+            ("max_rooms", max_rooms, _is_count(max_rooms), _A_COUNT),
+            ("max_pending", max_pending, _is_count(max_pending), _A_COUNT),
         ):
-            if option is not None and not isinstance(option, kind):
-                raise ConfigurationError(
-                    f"MessageProtocol({name}=…) takes {kind.__name__}(…), not {option!r}."
-                )
-        if user is not None and not callable(user):
-            raise ConfigurationError(f"MessageProtocol(user=…) takes a dependency, not {user!r}.")
+            if not fits:
+                raise ConfigurationError(f"MessageProtocol({name}=…) takes {expected}, not {value!r}.")
+        with placed("MessageProtocol(broker=…)"):
+            brokers.check(broker)
         check_models(receives, "MessageProtocol(receives=…)")
         check_models(sends, "MessageProtocol(sends=…)")
         self.title = title
         self.version = version
-        self.paths = as_tuple(path)
-        if wrong := [one for one in self.paths if not one.startswith("/")]:
-            raise ConfigurationError(f"MessageProtocol(path=…) must start with '/', not be {wrong[0]!r}.")
         self.receives: tuple[type[BaseModel], ...] = as_tuple(receives)
         self.sends: tuple[type[BaseModel], ...] = as_tuple(sends)
         self.envelope = Envelope() if envelope is None else envelope
@@ -104,7 +115,7 @@ class MessageProtocol(MessageRouter):
             max_frame=max_frame,
             max_rooms=max_rooms,
             max_pending=max_pending,
-            subprotocols=as_tuple(subprotocols),
+            subprotocols=offered,
         )
         self.nodes = Nodes(self.freeze)
         self._plan: Plan | None = None
@@ -140,6 +151,22 @@ class MessageProtocol(MessageRouter):
             for router in self.tree():
                 router._served = self.title
         return self._plan
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("/")
+
+
+def _is_codec(value: object) -> bool:
+    return isinstance(value, Codec) and not isinstance(value, type)
+
+
+def _is_token(value: object) -> bool:
+    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 1
 
 
 @lru_cache(maxsize=32)

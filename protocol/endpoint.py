@@ -14,6 +14,8 @@ from fastapi import APIRouter, Depends, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
 
 from protocol.asyncapi import Described, at, build
+from protocol.asyncapi.served import SPEAKS, routes_of
+from protocol.exceptions import ConfigurationError
 from protocol.middleware.protocol import SERVE, ProtocolMiddleware, Served
 from protocol.types import Receive, Scope, Send, User
 
@@ -54,7 +56,7 @@ def router_of(protocol: Routed) -> APIRouter:
         return None
 
     # Found there by the walk of the document.
-    socket.protocol = protocol  # type: ignore[attr-defined]
+    setattr(socket, SPEAKS, protocol)
     # FastAPI reads the signature, and the dependency is known at this point only.
     dependency = nobody if protocol.user is None else protocol.user
     socket.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -68,6 +70,7 @@ def router_of(protocol: Routed) -> APIRouter:
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
+        _check_apart(app)
         await protocol.nodes.of({"app": app})
         try:
             yield
@@ -89,8 +92,27 @@ def _document_of(protocol: Routed) -> Callable[[Request], Response]:
         """The AsyncAPI document, for the address at which it is asked for."""
         app, url = request.app, request.url
         if app not in made:
+            _check_apart(app)
             made[app] = build(app, protocol)
         scheme = "wss" if url.scheme == "https" else "ws"
         return JSONResponse(at(made[app], f"{scheme}://{url.netloc}{request.scope.get('root_path', '')}"))
 
+    setattr(asyncapi, SPEAKS, protocol)
     return asyncapi
+
+
+def _check_apart(app: Any) -> None:
+    """Refuse two protocols at one path, of which only the first would ever be reached."""
+    found: dict[tuple[str, str], Any] = {}
+    for route in routes_of(app):
+        protocol = getattr(getattr(route, "endpoint", None), SPEAKS, None)
+        if protocol is None:
+            continue
+        option = "path" if getattr(route, "methods", None) is None else "asyncapi_url"
+        first = found.setdefault((option, route.path), protocol)
+        if first is not protocol:
+            raise ConfigurationError(
+                f"The protocols {first.title!r} and {protocol.title!r} have the same {option}, {route.path!r}, so that "
+                f"nobody can reach that of {protocol.title!r}. Give each its own: MessageProtocol({protocol.title!r}, "
+                f"{option}=…), or a prefix to its router."
+            )

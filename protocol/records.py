@@ -4,10 +4,21 @@ The decorators are in :mod:`protocol.routing`; what the records compile to, in :
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Never, NoReturn, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
@@ -20,6 +31,9 @@ from protocol.limits import Rate
 from protocol.rooms import RoomSpec
 
 Models = type[BaseModel] | Sequence[type[BaseModel]]
+
+_NO_ANSWER: Final = (None, type(None), Any, object, Never, NoReturn)
+_STREAMS: Final = (AsyncIterator, AsyncIterable, AsyncGenerator, Iterator, Iterable, Generator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +166,37 @@ def check_message_parameter(signature: Signature, types: Sequence[type[BaseModel
                 f"{signature.place}: it is registered for {model.__qualname__}, and its first parameter "
                 f"{signature.parameters[0].name!r} is annotated {annotation!r}. Make them agree."
             )
+
+
+def check_answer(signature: Signature, *, streams: bool = False) -> None:
+    """Refuse a function that says that it answers with something else than a message or nothing.
+
+    Where it ``streams``, it may yield them too.
+    """
+    if wrong := [one for one in members_of(signature.returns) if not _is_answer(one, streams)]:
+        raise ConfigurationError(
+            f"{signature.place}: it is annotated to return {inspect.formatannotation(wrong[0])}, which is no message. "
+            f"Return a pydantic model with a type, or None."
+        )
+
+
+def check_no_answer(signature: Signature, remedy: str) -> None:
+    """Refuse a function that says that it answers, where nobody would hear it."""
+    if wrong := [one for one in members_of(signature.returns) if one not in _NO_ANSWER]:
+        raise ConfigurationError(
+            f"{signature.place}: it is annotated to return {inspect.formatannotation(wrong[0])}, which nobody would "
+            f"look at. {remedy}"
+        )
+
+
+def _is_answer(annotation: Any, streams: bool) -> bool:
+    if annotation in _NO_ANSWER or is_subclass(annotation, BaseModel):
+        return True
+    origin, inner = get_origin(annotation) or annotation, get_args(annotation)
+    if origin in (Awaitable, Coroutine):
+        return all(_is_answer(one, streams) for last in inner[-1:] for one in members_of(last))
+    yields = [one for first in inner[:1] for one in members_of(first)]
+    return streams and origin in _STREAMS and all(_is_answer(one, False) for one in yields)
 
 
 def room_parameter(name: str, annotation: Any, place: str) -> Callable[[Call], Any]:

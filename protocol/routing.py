@@ -27,9 +27,11 @@ from protocol.records import (
     RoomRule,
     Transform,
     as_tuple,
+    check_answer,
     check_connection_parameter,
     check_message_parameter,
     check_models,
+    check_no_answer,
     check_types,
     check_unique,
     is_subclass,
@@ -156,6 +158,7 @@ class MessageRouter:
             signature = Signature(function, names=names, types=(*types, *as_tuple(emits)))
             check_message_parameter(signature, types)
             injected = Injected(signature, leading=1, allowed=_WITH_CONNECTION, streams=True)
+            check_answer(signature, streams=True)
             if injected.takes_room and (missing := [one for one in types if "room" not in one.model_fields]):
                 raise ConfigurationError(
                     f"{signature.place}: a parameter Room is the room of message.room, and {missing[0].__qualname__} "
@@ -237,6 +240,7 @@ class MessageRouter:
                     f"{' and the connection' if per_recipient else ''}, {expected} parameters, not "
                     f"{len(signature.parameters)}."
                 )
+            check_answer(signature)
             found = as_tuple(types) or members_of(signature.parameters[0].annotation)
             if not all(is_subclass(one, BaseModel) for one in found):
                 raise ConfigurationError(
@@ -291,6 +295,7 @@ class MessageRouter:
                     for name in parsed.parameters
                 },
             )
+            check_no_answer(signature, "Raise Reject to refuse.")
             spec = RoomSpec(parsed, history, presence, signature.place)
             RoomTable([*(rule.spec for rule in self.records.rooms), spec])
             self.records.rooms.append(RoomRule(spec, function_of))
@@ -358,7 +363,9 @@ class MessageRouter:
                 raise ConfigurationError(
                     f"{signature.place}: {error.__qualname__} has an exception handler already."
                 )
-            self.records.exception_handlers[error] = Injected(signature, leading=2, allowed=_WITHOUT_ROOM)
+            injected = Injected(signature, leading=2, allowed=_WITHOUT_ROOM)
+            check_answer(signature)
+            self.records.exception_handlers[error] = injected
             return function
 
         return register
@@ -389,7 +396,9 @@ class MessageRouter:
     def _connection_hook(self, function: Function, names: dict[str, Any]) -> Injected:
         self._change()
         signature = Signature(function, names=names)
-        return Injected(signature, leading=0, allowed=_WITHOUT_ROOM, named=_first_connection(signature))
+        injected = Injected(signature, leading=0, allowed=_WITHOUT_ROOM, named=_first_connection(signature))
+        check_no_answer(signature, "Send it: connection.send(…).")
+        return injected
 
     def _hook(
         self,
@@ -400,7 +409,10 @@ class MessageRouter:
         named: dict[str, Callable[[Call], Any]] | None = None,
     ) -> None:
         self._change()
-        records.append(Injected(Signature(function, names=names), leading=0, allowed=allowed, named=named))
+        signature = Signature(function, names=names)
+        injected = Injected(signature, leading=0, allowed=allowed, named=named)
+        check_answer(signature)
+        records.append(injected)
 
 
 def _callers_names() -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -383,6 +383,72 @@ def test_what_a_hook_or_an_exception_handler_answers_is_declared_by_its_annotati
     assert {"joined", "failed"} <= chat.registry.outbound.models.keys()
 
 
+@pytest.mark.parametrize("wrong", [str, Answer | str, list[Answer], AsyncIterator[str]])
+def test_what_is_answered_is_a_message_or_nothing(wrong: Any) -> None:
+    async def handled(message: Ask) -> Any: ...
+
+    def transformed(message: Ask) -> Any: ...
+
+    async def joined(user: User, room: Room) -> Any: ...
+
+    async def failed(connection: Connection, error: KeyError) -> Any: ...
+
+    router = UntypedRouter()
+    for decorate, function in (
+        (router.on(Ask, emits=Answer), handled),
+        (router.transform, transformed),
+        (router.on_join, joined),
+        (router.exception_handler(KeyError), failed),
+    ):
+        function.__annotations__["return"] = wrong
+        said = (
+            "AsyncIterator[str]"
+            if wrong == AsyncIterator[str]
+            else "list"
+            if wrong == list[Answer]
+            else "str"
+        )
+        text = refusal(lambda decorate=decorate, function=function: decorate(function))  # type: ignore[misc]
+        assert text.startswith(f"{place(function)}: it is annotated to return ")
+        assert said in text
+        assert text.endswith(", which is no message. Return a pydantic model with a type, or None.")
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        Any,
+        None,
+        BaseModel,
+        Answer | None,
+        AsyncIterator[Answer | Ask],
+        Iterator[Answer],
+        Awaitable[Answer | None],
+    ],
+)
+def test_a_handler_may_return_messages_and_yield_them(annotation: Any) -> None:
+    async def handled(message: Ask) -> Any: ...
+
+    handled.__annotations__["return"] = annotation
+    UntypedRouter().on(Ask, emits=(Ask, Answer))(handled)
+
+
+def test_where_nobody_looks_at_an_answer_none_is_promised() -> None:
+    async def room(connection: Connection, name: str) -> bool:
+        raise NotImplementedError
+
+    async def connected(connection: Connection) -> Answer | None:
+        raise NotImplementedError
+
+    assert refusal(lambda: MessageRouter().room("{name}")(room)) == (
+        f"{place(room)}: it is annotated to return bool, which nobody would look at. Raise Reject to refuse."
+    )
+    assert refusal(lambda: MessageRouter().on_connect(connected)) == (
+        f"{place(connected)}: it is annotated to return {__name__}.Answer, which nobody would look at. "
+        f"Send it: connection.send(…)."
+    )
+
+
 def test_an_exception_handler_takes_both_and_stands_once() -> None:
     async def one(connection: Connection) -> None: ...
 
@@ -444,7 +510,25 @@ def test_a_router_of_a_served_protocol_takes_no_more() -> None:
             lambda: UntypedRouter().exception_handler(Disconnect),
             "@exception_handler(…) takes a class of exceptions other than Disconnect, not <class 'protocol.exceptions.Disconnect'>.",
         ),
-        (lambda: UntypedProtocol("Chat", path="ws"), "MessageProtocol(path=…) must start with '/', not be 'ws'."),
+        (lambda: UntypedProtocol("Chat", path="ws"), "MessageProtocol(path=…) takes paths that start with '/', not 'ws'."),
+        (lambda: UntypedProtocol("Chat", path=()), "MessageProtocol(path=…) takes paths that start with '/', not ()."),
+        (lambda: UntypedProtocol(None), "MessageProtocol(title=…) takes a string, not None."),
+        (lambda: UntypedProtocol("Chat", version=1), "MessageProtocol(version=…) takes a string, not 1."),
+        (lambda: UntypedProtocol("Chat", codec=None), "MessageProtocol(codec=…) takes a Codec, such as JSON, not None."),
+        (
+            lambda: UntypedProtocol("Chat", asyncapi_url="chat.json"),
+            "MessageProtocol(asyncapi_url=…) takes a path that starts with '/', or None, not 'chat.json'.",
+        ),
+        (
+            lambda: UntypedProtocol("Chat", subprotocols=["chat v1"]),
+            "MessageProtocol(subprotocols=…) takes names without spaces and separators, not ['chat v1'].",
+        ),
+        (lambda: UntypedProtocol("Chat", max_rooms=0), "MessageProtocol(max_rooms=…) takes a whole number of at least 1, not 0."),
+        (lambda: UntypedProtocol("Chat", max_frame=None), "MessageProtocol(max_frame=…) takes a whole number of at least 1, not None."),
+        (
+            lambda: UntypedProtocol("Chat", broker="amqp://localhost"),
+            "MessageProtocol(broker=…): No broker is known for 'amqp://localhost'. There is: 'memory://'.",
+        ),
         (lambda: UntypedProtocol("Chat", rate_limit=5), "MessageProtocol(rate_limit=…) takes Rate(…), not 5."),
         (lambda: UntypedProtocol("Chat", envelope={}), "MessageProtocol(envelope=…) takes Envelope(…), not {}."),
         (lambda: UntypedProtocol("Chat", user="me"), "MessageProtocol(user=…) takes a dependency, not 'me'."),

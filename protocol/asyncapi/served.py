@@ -52,6 +52,11 @@ def sockets(app: Any) -> Iterator[Socket]:
     yield from _sockets(app, "", ())
 
 
+def routes_of(app: Any) -> Iterable[Any]:
+    """The routes of ``app``, those of its routers too, each with its whole ``path``; not those of what is mounted."""
+    return _contexts(app.routes)
+
+
 def _sockets(app: Any, mount: str, layers: tuple[Layer, ...]) -> Iterator[Socket]:
     if hasattr(app, "routes"):
         yield from _routed(app.routes, mount, (*layers, *_layers(getattr(app, "user_middleware", ()))))

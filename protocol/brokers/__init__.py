@@ -23,10 +23,17 @@ __all__ = [
     "MemoryBroker",
     "MemoryBus",
     "Publication",
+    "check",
     "connect",
     "room_channel",
     "user_channel",
 ]
+
+
+def check(url: str) -> None:
+    """Raise ``ConfigurationError`` where ``url`` names no broker, before anything is connected."""
+    if url != "memory://":
+        raise ConfigurationError(f"No broker is known for {url!r}. There is: 'memory://'.")
 
 
 def connect(url: str, *, monotonic: Callable[[], float] = time.monotonic) -> Broker:
@@ -34,6 +41,5 @@ def connect(url: str, *, monotonic: Callable[[], float] = time.monotonic) -> Bro
 
     ``memory://`` is a bus of its own: one node, one process.
     """
-    if url == "memory://":
-        return MemoryBroker(MemoryBus(monotonic=monotonic))
-    raise ConfigurationError(f"No broker is known for {url!r}. There is: 'memory://'.")
+    check(url)
+    return MemoryBroker(MemoryBus(monotonic=monotonic))

@@ -1,9 +1,10 @@
 """The contract of a codec. Codecs know neither messages nor connections."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Codec(Protocol):
     """Maps a frame to JSON bodies and a JSON body to a frame. Stateless; called for every frame."""
 
