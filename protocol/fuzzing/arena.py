@@ -11,13 +11,13 @@ from typing import Any, Protocol
 
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.program import MOVE_NAMES
-from protocol.fuzzing.run import Growth, Run, sends_of
+from protocol.fuzzing.run import Growth, Run
 from protocol.fuzzing.tables import sizes
 from protocol.testing.clock import run as run_virtually
 from protocol.testing.inprocess import PATIENCE, InProcess
 from protocol.testing.player import Happening, Headers, Until, play
 from protocol.testing.remote import Remote
-from protocol.testing.transcript import Exchange, Step, parsed
+from protocol.testing.transcript import Exchange, Step, parsed, sends_of
 
 Login = Callable[[int], str | Headers]
 """Who a client is: by its number, a bearer token or the headers of the handshake.

@@ -10,16 +10,15 @@ from protocol.fuzzing.contract import Contract
 from protocol.testing.comparison import masked
 from protocol.testing.transcript import (
     Body,
-    Burst,
     Close,
     Connect,
     Data,
     Drop,
     Exchange,
     Pause,
-    Send,
     Step,
     parsed,
+    sends_of,
 )
 from protocol.types import Ref
 
@@ -182,13 +181,6 @@ def decoded(data: Data) -> Body | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def sends_of(step: Step) -> tuple[Send, ...]:
-    """The frames that a step sends."""
-    if isinstance(step, Send):
-        return (step,)
-    return step.sends if isinstance(step, Burst) else ()
 
 
 class _Open:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from protocol.testing.client import Refused
+from protocol.testing.memory import Memory
 from protocol.testing.transcript import (
     Barrier,
     Burst,
@@ -130,14 +131,17 @@ class _Player:
         self._now = Happening(0, Wait(0))
 
     async def play(self, steps: Iterable[Step]) -> tuple[Exchange, ...]:
+        steps = tuple(steps)
+        memory = Memory(steps)
         exchanges: list[Exchange] = []
-        for step in steps:
+        for step in map(memory.resolved, steps):
             self._now = Happening(len(exchanges), step, self._paused)
             speakers = await self._do(step)
             if speakers is None:
                 continue
             await self._settle(speakers)
             now = self._now
+            memory.note(now.received)
             exchanges.append(
                 Exchange(
                     step,

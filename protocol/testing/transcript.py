@@ -36,11 +36,31 @@ class Connect:
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """A member of a message that is what a client has received.
+
+    Attributes:
+        at: the names that lead to the member.
+        member: the name under which the value came.
+        back: how many other values came after it.
+    """
+
+    at: tuple[str, ...]
+    member: str
+    back: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
-    """A client sends one frame."""
+    """A client sends one frame.
+
+    ``refers``: what is put into the frame when it is sent, all of it or nothing; ``data`` is what is sent where
+    something has not come, and in an exchange what was sent.
+    """
 
     client: int
     data: Data
+    refers: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +106,14 @@ class Wait:
 
 
 Step: TypeAlias = Connect | Send | Burst | Close | Drop | Pause | Resume | Wait
+
+
+def sends_of(step: Step) -> tuple[Send, ...]:
+    """The frames that a step sends."""
+    if isinstance(step, Send):
+        return (step,)
+    return step.sends if isinstance(step, Burst) else ()
+
 
 _OF_ONE_CLIENT: Final[dict[str, Callable[[int], Step]]] = {
     "close": Close,
@@ -258,13 +286,10 @@ def _step_to_json(step: Step) -> Body:
     match step:
         case Connect(client, path):
             return {"do": "connect", "client": client, **({} if path is None else {"path": path})}
-        case Send(client, data):
-            return {"do": "send", "client": client, **_data_to_json(data)}
+        case Send():
+            return {"do": "send", **_send_to_json(step)}
         case Burst(sends):
-            return {
-                "do": "burst",
-                "sends": [{"client": send.client, **_data_to_json(send.data)} for send in sends],
-            }
+            return {"do": "burst", "sends": [_send_to_json(send) for send in sends]}
         case Wait(seconds):
             return {"do": "wait", "seconds": seconds}
         case _:
@@ -276,14 +301,31 @@ def _step_from_json(value: Body) -> Step:
     if do == "connect":
         return Connect(value["client"], value.get("path"))
     if do == "send":
-        return Send(value["client"], _data_from_json(value))
+        return _send_from_json(value)
     if do == "burst":
-        return Burst(tuple(Send(send["client"], _data_from_json(send)) for send in value["sends"]))
+        return Burst(tuple(map(_send_from_json, value["sends"])))
     if do == "wait":
         return Wait(value["seconds"])
     if do in _OF_ONE_CLIENT:
         return _OF_ONE_CLIENT[do](value["client"])
     raise ValueError(f"No step of a transcript: 'do' is {do!r}.")
+
+
+def _send_to_json(send: Send) -> Body:
+    found = {"client": send.client, **_data_to_json(send.data)}
+    if send.refers:
+        found["refers"] = [
+            {"at": list(one.at), "member": one.member, **({"back": one.back} if one.back else {})}
+            for one in send.refers
+        ]
+    return found
+
+
+def _send_from_json(value: Body) -> Send:
+    refers = tuple(
+        Reference(tuple(one["at"]), one["member"], one.get("back", 0)) for one in value.get("refers", ())
+    )
+    return Send(value["client"], _data_from_json(value), refers)
 
 
 def _exchange_to_json(exchange: Exchange) -> Body:
@@ -349,10 +391,11 @@ def described(step: Step) -> str:
     match step:
         case Connect(client, path):
             return f"{client} connects" + ("" if path is None else f" to {path}")
-        case Send(client, data):
-            return f"{client} → {shortened(data)}"
+        case Send(client, data, refers):
+            known = ", ".join(".".join(one.at) for one in refers)
+            return f"{client} → {shortened(data)}" + (f" with {known} as received" if known else "")
         case Burst(sends):
-            return "at once: " + "; ".join(f"{send.client} → {shortened(send.data)}" for send in sends)
+            return "at once: " + "; ".join(map(described, sends))
         case Wait(seconds):
             return f"{seconds:g} seconds pass"
         case Close(client):

@@ -16,6 +16,7 @@ from protocol.testing.transcript import (
     Drop,
     Exchange,
     Pause,
+    Reference,
     Resume,
     Send,
     Step,
@@ -49,7 +50,8 @@ CLIENTS = st.integers(0, 3)
 FRAMES = st.one_of(
     st.text(st.characters(codec="utf-8")), st.binary(), st.just('{"a":1,"a":2}'), st.just('{"a":NaN}')
 )
-SENDS = st.builds(Send, CLIENTS, FRAMES)
+REFERENCES = st.builds(Reference, st.lists(st.text(), min_size=1).map(tuple), st.text(), st.integers(0, 3))
+SENDS = st.builds(Send, CLIENTS, FRAMES, st.lists(REFERENCES, max_size=2).map(tuple))
 STEPS: st.SearchStrategy[Step] = st.one_of(
     SENDS,
     st.builds(Connect, CLIENTS, st.none() | st.text()),

@@ -6,9 +6,9 @@ from typing import Any
 
 from protocol.fuzzing.checks.base import Check, Finding
 from protocol.fuzzing.contract import Contract, RoomRules
-from protocol.fuzzing.run import Received, Run, Sent, Talk, sends_of
+from protocol.fuzzing.run import Received, Run, Sent, Talk
 from protocol.testing.comparison import comparable
-from protocol.testing.transcript import Connect, Data, Pause, Send, parsed, shortened
+from protocol.testing.transcript import Connect, Data, Pause, Send, parsed, sends_of, shortened
 
 # Isolation.
 
