@@ -2,12 +2,15 @@
 
 ``await asyncio.sleep(3600)`` takes no time in it, timeouts and leases run out in order, and a test that waits for
 what can never come fails at once. Threads are waited for, in real time. Sockets do not belong into it.
+
+Where several processes are simulated in one loop, each has a clock of its own, which may be wrong.
 """
 
 import asyncio
 import selectors
 import threading
 from collections.abc import Callable, Coroutine
+from contextvars import Context, ContextVar
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -38,11 +41,41 @@ class _JumpingSelector(selectors.DefaultSelector):
         return super().select(THREAD_SECONDS)
 
 
+class Clock:
+    """What one process takes for the time. ``start``: what it shows at first."""
+
+    def __init__(self, loop: "VirtualLoop", start: float) -> None:
+        self._loop = loop
+        self._shown = start
+        self._since = loop.now
+        self._rate = 1.0
+
+    def time(self) -> float:
+        """What it shows."""
+        return self._shown + (self._loop.now - self._since) * self._rate
+
+    def when(self, time: float) -> float:
+        """The moment at which it will show ``time``, if it goes on as it does."""
+        return self._since + (time - self._shown) / self._rate
+
+    def go(self, rate: float) -> None:
+        """Go ``rate`` times as fast as time passes, from now on; timers that run end when they would have."""
+        self._shown, self._since, self._rate = self.time(), self._loop.now, rate
+
+
+CLOCK: Final[ContextVar[Clock | None]] = ContextVar("protocol.testing.clock", default=None)
+"""The clock of the simulated process that a context belongs to; ``time()`` and timers go by it."""
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """``start`` is what its ``time()`` begins with."""
+    """``start`` is what its ``time()`` begins with.
+
+    Attributes:
+        now: the time, whatever the clock of a process shows.
+    """
 
     def __init__(self, start: float = 0.0) -> None:
-        self._now = start
+        self.now = start
         self._waiting: list[asyncio.Future[None]] = []
         self._executing = 0
         selector = _JumpingSelector()
@@ -52,7 +85,20 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._clock_resolution = _RESOLUTION
 
     def time(self) -> float:
-        return self._now
+        clock = CLOCK.get()
+        return self.now if clock is None else clock.time()
+
+    def call_at(  # type: ignore[override]  # typeshed binds the arguments
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        clock = CLOCK.get()
+        return self.at(when if clock is None else clock.when(when), callback, *args, context=context)
+
+    def at(
+        self, now: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """``call_at`` by no clock of a process."""
+        return super().call_at(now, callback, *args, context=context)
 
     async def settle(self) -> None:
         """Wait until no task can go on by itself; no time passes."""
@@ -91,7 +137,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             raise Stuck("Every task waits for something that can never come, and no timer runs.")
         else:
             # A timer is due at this very moment or later; rounding must not leave it a little ahead for ever.
-            self._now += max(timeout, _RESOLUTION)
+            self.now += max(timeout, _RESOLUTION)
         return False
 
 

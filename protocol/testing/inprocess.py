@@ -1,13 +1,13 @@
 """An application in this process as a :class:`protocol.testing.player.Stage`: no sockets, and no real time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from protocol.testing.client import Client
 from protocol.testing.clock import VirtualLoop
 from protocol.testing.player import Headers
-from protocol.testing.transcript import Data
+from protocol.testing.transcript import Connect, Data, Fault, Seed, Vanish
 
 PATIENCE: Final = 60.0
 """Virtual seconds after which a server that does not answer counts as silent."""
@@ -52,6 +52,7 @@ class InProcess:
     """``app`` as a stage, on the virtual time of the running loop. ``headers``: those of a client's handshake."""
 
     distant = False
+    stalled: Collection[int] = ()
 
     def __init__(self, app: Any, path: str, headers: Callable[[int], Headers]) -> None:
         loop = asyncio.get_running_loop()
@@ -64,8 +65,11 @@ class InProcess:
         self._path = path
         self._headers = headers
 
-    async def connect(self, client: int, path: str | None) -> LocalPeer:
-        return await LocalPeer(self._app, path or self._path, self._headers(client)).connect()
+    async def connect(self, step: Connect) -> LocalPeer:
+        return await LocalPeer(self._app, step.path or self._path, self._headers(step.client)).connect()
+
+    async def do(self, step: Fault | Seed | Vanish) -> bool:
+        return False
 
     async def settle(self, done: Callable[[], bool]) -> bool:
         await self._loop.settle()

@@ -1,13 +1,15 @@
 """What lies between simulated nodes: the way to a broker and a presence store that all of them share.
 
 Each question to them takes time on the way there and on the way back, and so does each publication to a node. The
-order that :class:`protocol.brokers.Broker` promises is kept, and no other.
+order that :class:`protocol.brokers.Broker` promises is kept, and no other. Time here is that of the network, whatever
+the clock of a node shows.
 """
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextvars import Context
+from functools import partial
 from random import Random
 from typing import Final, ParamSpec, TypeVar
 
@@ -15,6 +17,7 @@ from protocol.brokers import Key, MemoryBroker, MemoryBus, Publication
 from protocol.exceptions import Unavailable
 from protocol.history import History, Page
 from protocol.presence import Members, MemoryPresence, Renewal
+from protocol.testing.clock import VirtualLoop
 from protocol.testing.scheduler import PROCESS
 from protocol.types import Delivery, Position
 
@@ -29,6 +32,9 @@ _INSTANT: Final = 0.4
 
 _TICK: Final = 1e-6
 
+_Arrival = tuple[tuple[str, ...], Callable[[], None]]
+"""The channels of a publication, and what happens when it arrives."""
+
 
 class Link:
     """One node's way to the broker and the presence store.
@@ -37,20 +43,23 @@ class Link:
 
     Attributes:
         delay: seconds that a publication is on its way to the node at most.
+        window: seconds in which publications gather, to arrive together, the channels in any order.
         until: when everything that is under way now will have arrived.
     """
 
-    def __init__(self, random: Random, latency: float, context: Context) -> None:
+    def __init__(self, loop: VirtualLoop, random: Random, latency: float, context: Context) -> None:
         self.delay = latency
+        self.window = 0.0
         self.until = 0.0
         self._random = random
         self._latency = latency
         self._context = context
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         # When the last publication of each channel arrives.
         self._arrivals: dict[str, float] = {}
         # Publications that have not arrived; the timers of a suspended node are late.
         self._under_way = 0
+        self._gathered: list[_Arrival] = []
         self._cut = False
         self._held: list[Callable[[], None]] = []
 
@@ -72,18 +81,17 @@ class Link:
 
     def carry(self, broker: "RemoteBroker", publication: Publication) -> Delivery | None:
         """Bring a publication to the node; sometimes at once, where the node is its publisher."""
-        now = self._loop.time()
         seconds = self._seconds(self.delay)
         here = PROCESS.get() is self._context.get(PROCESS)
-        if here and not seconds and not self._under_way:
+        if here and not seconds and not self.window and not self._under_way:
             return broker.receive(publication)
         self._under_way += 1
-        earliest = max(self._arrivals.get(channel, 0.0) for channel in publication.channels) + _TICK
-        due = max(now + seconds, earliest)
-        self._arrivals.update(dict.fromkeys(publication.channels, due))
-        self.until = max(self.until, due)
         subscriptions = broker.subscriptions(publication.channels)
-        self._loop.call_at(due, self._arrive, broker, publication, subscriptions, context=self._context)
+        arrival = (publication.channels, partial(self._arrive, broker, publication, subscriptions))
+        if self.window or self._gathered:
+            self._gather(arrival)
+        else:
+            self._send(arrival, seconds)
         return None
 
     def cut(self) -> None:
@@ -99,19 +107,56 @@ class Link:
 
     def _arrive(self, broker: "RemoteBroker", publication: Publication, subscriptions: set[int]) -> None:
         if self._cut:
-            self._held.append(lambda: self._arrive(broker, publication, subscriptions))
+            self._held.append(partial(self._arrive, broker, publication, subscriptions))
             return
         self._under_way -= 1
         # What was applied before the node let go of a channel does not come when it takes the channel up again.
         if subscriptions & broker.subscriptions(publication.channels):
             broker.receive(publication)
 
+    def _gather(self, arrival: _Arrival) -> None:
+        if not self._gathered:
+            due = self._loop.now + self.window
+            self.until = max(self.until, due)
+            self._loop.at(due, self._release)
+        self._gathered.append(arrival)
+
+    def _release(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        for number, arrival in enumerate(_shuffled(gathered, self._random)):
+            self._send(arrival, number * _TICK)
+
+    def _send(self, arrival: _Arrival, seconds: float) -> None:
+        """Let it arrive in ``seconds``, but behind everything else of its channels."""
+        channels, arrive = arrival
+        earliest = max(self._arrivals.get(channel, 0.0) for channel in channels) + _TICK
+        due = max(self._loop.now + seconds, earliest)
+        self._arrivals.update(dict.fromkeys(channels, due))
+        self.until = max(self.until, due)
+        self._loop.at(due, arrive, context=self._context)
+
     async def _pass(self, seconds: float) -> None:
-        self.until = max(self.until, self._loop.time() + seconds)
-        await asyncio.sleep(seconds)
+        passed = asyncio.Event()
+        due = self._loop.now + seconds
+        self.until = max(self.until, due)
+        self._loop.at(due, passed.set)
+        await passed.wait()
 
     def _seconds(self, most: float) -> float:
         return 0.0 if self._random.random() < _INSTANT else self._random.random() * most
+
+
+def _shuffled(gathered: Iterable[_Arrival], random: Random) -> Iterator[_Arrival]:
+    """In any order that keeps the order of each channel."""
+    left = list(gathered)
+    while left:
+        before: set[str] = set()
+        free = []
+        for index, (channels, _) in enumerate(left):
+            if before.isdisjoint(channels):
+                free.append(index)
+            before.update(channels)
+        yield left.pop(random.choice(free))
 
 
 class RemoteBroker(MemoryBroker):
@@ -205,8 +250,8 @@ def _carry(broker: MemoryBroker, publication: Publication) -> Delivery | None:
 class Cluster:
     """What the nodes of each protocol share, by its title: the bus and the presence store."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._monotonic = lambda: loop.now
         self._shared: dict[str, tuple[MemoryBus, MemoryPresence]] = {}
 
     def of(self, title: str) -> tuple[MemoryBus, MemoryPresence]:

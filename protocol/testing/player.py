@@ -5,7 +5,7 @@ the player waits until the server has dealt with it: until the barrier of every 
 answered, where there is one, and whatever else the caller is waiting for has come.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -19,10 +19,13 @@ from protocol.testing.transcript import (
     Data,
     Drop,
     Exchange,
+    Fault,
     Pause,
     Resume,
+    Seed,
     Send,
     Step,
+    Vanish,
     Wait,
     dumped,
     parsed,
@@ -64,12 +67,17 @@ class Stage(Protocol):
     """Where steps are played.
 
     ``distant``: what the server has sent may still be on its way when an answer to somebody else is there.
+    ``stalled``: the clients that get nothing for now, because a fault keeps their server from working.
     """
 
     distant: bool
+    stalled: Collection[int]
 
-    async def connect(self, client: int, path: str | None) -> Peer:
-        """Connect. Raises ``Refused``, and ``TimeoutError`` where no answer comes."""
+    async def connect(self, step: Connect) -> Peer | None:
+        """Connect; ``None`` where that cannot be. Raises ``Refused``, and ``TimeoutError`` where no answer comes."""
+
+    async def do(self, step: Fault | Seed | Vanish) -> bool:
+        """Let happen what no client does; false where that cannot be."""
 
     async def settle(self, done: Callable[[], bool]) -> bool:
         """Let happen what happens until ``done``, or nothing more comes; returns whether it is done."""
@@ -88,12 +96,12 @@ Headers = Mapping[str, str]
 class Happening:
     """What is known of a step while it is played.
 
-    ``number`` counts the steps that could be. ``paused``: who does not read, and so gets nothing.
+    ``number`` counts the steps that could be. ``paused``: who gets nothing, because it does not read or is stalled.
     """
 
     number: int
     step: Step
-    paused: set[int] = field(default_factory=set)
+    paused: Collection[int] = ()
     received: dict[int, list[Data]] = field(default_factory=dict)
     closed: dict[int, tuple[int, str]] = field(default_factory=dict)
     refused: dict[int, int] = field(default_factory=dict)
@@ -135,10 +143,11 @@ class _Player:
         memory = Memory(steps)
         exchanges: list[Exchange] = []
         for step in map(memory.resolved, steps):
-            self._now = Happening(len(exchanges), step, self._paused)
+            self._now = Happening(len(exchanges), step)
             speakers = await self._do(step)
             if speakers is None:
                 continue
+            self._now.paused = self._paused.union(self._stage.stalled)
             await self._settle(speakers)
             now = self._now
             memory.note(now.received)
@@ -157,8 +166,8 @@ class _Player:
     async def _do(self, step: Step) -> set[int] | None:
         """Do what the step says, and return who sent something; ``None`` where nothing can be done."""
         match step:
-            case Connect(client, path):
-                return None if client in self._peers else await self._connect(client, path)
+            case Connect(client):
+                return None if client in self._peers else await self._connect(step)
             case Send():
                 return await self._send([step])
             case Burst(sends):
@@ -169,6 +178,8 @@ class _Player:
             case Pause(client) | Resume(client) | Close(client) | Drop(client):
                 peer = self._peers.get(client)
                 return None if peer is None else await self._leave(step, peer)
+            case Fault() | Seed() | Vanish():
+                return await self._happen(step)
 
     async def _leave(self, step: Close | Drop | Pause | Resume, peer: Peer) -> set[int] | None:
         client = step.client
@@ -197,15 +208,27 @@ class _Player:
             self._now.silent.add(client)
         return set()
 
-    async def _connect(self, client: int, path: str | None) -> set[int]:
+    async def _happen(self, step: Fault | Seed | Vanish) -> set[int] | None:
+        self._take()
+        if (isinstance(step, Vanish) and step.client not in self._peers) or not await self._stage.do(step):
+            return None
+        if isinstance(step, Vanish):
+            self._forget(step.client)
+        return set()
+
+    async def _connect(self, step: Connect) -> set[int] | None:
+        client = step.client
         try:
-            self._peers[client] = await self._stage.connect(client, path)
+            peer = await self._stage.connect(step)
         except Refused as refused:
             self._now.refused[client] = refused.status
             return set()
         except TimeoutError:
             self._now.silent.add(client)
             return set()
+        if peer is None:
+            return None
+        self._peers[client] = peer
         return {client}
 
     async def _send(self, sends: Iterable[Send]) -> set[int] | None:
@@ -221,7 +244,7 @@ class _Player:
     async def _settle(self, speakers: set[int]) -> None:
         """Wait for who spoke, then for what that brought to the others."""
         now = self._now
-        active = [client for client in speakers if client in self._peers and client not in self._paused]
+        active = [client for client in speakers if client in self._peers and client not in now.paused]
         await self._ask(active)
 
         def answered() -> bool:
@@ -236,7 +259,7 @@ class _Player:
         if self._barrier is None or not self._stage.distant:
             await self._stage.calm()
         else:
-            rest = [client for client in self._peers if client not in speakers and client not in self._paused]
+            rest = [client for client in self._peers if client not in speakers and client not in now.paused]
             await self._ask(rest)
             if not await self._stage.settle(answered):
                 now.silent.update(self._waiting)

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from protocol import codes
 from protocol.node import Node, Plan, build
 from protocol.testing.client import Client
+from protocol.testing.clock import CLOCK, Clock, VirtualLoop
 from protocol.testing.network import Cluster, Link, RemoteBroker, RemotePresence
 from protocol.testing.scheduler import PROCESS
 from protocol.types import ASGIApp, Ref, User
@@ -30,21 +31,35 @@ class Process:
 
     Attributes:
         name: unique among all lives of all nodes.
+        clock: what it takes for the time; no two processes agree.
         link: the way to the broker and the presence store.
         alive: whether it was started, and has neither ended nor been killed.
+        suspended: whether it stands still.
     """
 
-    def __init__(self, name: str, app: ASGIApp, cluster: Cluster, *, random: Random, latency: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        app: ASGIApp,
+        cluster: Cluster,
+        *,
+        loop: VirtualLoop,
+        clock: Clock,
+        random: Random,
+        latency: float,
+    ) -> None:
         self.name = name
         self.app = app
         self.state: Body = {}
         self.clients: list[SimulatedClient] = []
         self.alive = False
+        self.suspended = False
+        self.clock = clock
         self._cluster = cluster
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._context = copy_context()
         self._context.run(self.enter)
-        self.link = Link(random, latency, self._context)
+        self.link = Link(loop, random, latency, self._context)
         self._brokers: list[RemoteBroker] = []
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._answers: asyncio.Queue[Event] = asyncio.Queue()
@@ -53,6 +68,7 @@ class Process:
     def enter(self) -> None:
         """From now on the current context is this process's, and so are the nodes made in it."""
         PROCESS.set(self)
+        CLOCK.set(self.clock)
         build.set(self._node)
 
     async def start(self) -> None:
@@ -173,7 +189,7 @@ class SimulatedClient(Client):
         """Be gone without a word; what the server sends goes nowhere until it notices, after ``KEEPALIVE``."""
         self._forget()
         self.lose()
-        self._reading.set()
+        self.resume()
         asyncio.get_running_loop().call_later(KEEPALIVE, self.drop)
 
     def lose(self, code: int = codes.ABNORMAL, reason: str = "") -> None:
@@ -203,7 +219,17 @@ class SimulatedClient(Client):
             # It is no more than a few bytes, which a server hands to the kernel and does not wait for.
             self._reading.set()
         await super()._take(event)
-        self._record(f"{self.name} < {event}")
+        if event["type"] != "websocket.send":
+            self._record(f"{self.name} < {event}")
+
+    def _arrived(self, frame: str | bytes) -> None:
+        if not self._deaf:
+            super()._arrived(frame)
+            self._record(f"{self.name} < {frame!r}")
+
+    def _reset(self) -> None:
+        self.lose()
+        self.drop()
 
     async def _wait(self, within: float = 0) -> bool:
         if seconds := within or self._patience:

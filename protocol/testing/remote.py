@@ -4,7 +4,7 @@ import asyncio
 import re
 import secrets
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from protocol import codes
 from protocol.testing.client import Refused
 from protocol.testing.player import Headers
-from protocol.testing.transcript import Data, parsed
+from protocol.testing.transcript import Connect, Data, Fault, Seed, Vanish, parsed
 
 PATIENCE: Final = 5.0
 """Seconds after which a server that does not answer counts as silent."""
@@ -109,6 +109,7 @@ class Remote:
     """
 
     distant = True
+    stalled: Collection[int] = ()
 
     def __init__(
         self,
@@ -125,12 +126,13 @@ class Remote:
         self._arrival = asyncio.Event()
         self._peers: list[SocketPeer] = []
 
-    async def connect(self, client: int, path: str | None) -> SocketPeer:
+    async def connect(self, step: Connect) -> SocketPeer:
+        path = step.path
         url = self._url if path is None else urlunsplit(urlsplit(self._url)._replace(path=path))
         try:
             socket = await connect(
                 url,
-                additional_headers=dict(self._headers(client)),
+                additional_headers=dict(self._headers(step.client)),
                 compression=None,
                 max_size=None,
                 ping_interval=None,
@@ -149,6 +151,9 @@ class Remote:
         peer = SocketPeer(socket, self._arrival, self._rooms)
         self._peers.append(peer)
         return peer
+
+    async def do(self, step: Fault | Seed | Vanish) -> bool:
+        return False
 
     async def settle(self, done: Callable[[], bool]) -> bool:
         deadline = asyncio.get_running_loop().time() + self._patience

@@ -11,16 +11,20 @@ from random import Random
 from types import TracebackType
 from typing import Any, Final, Self
 
-from protocol.testing.clock import VirtualLoop, run
+from protocol.testing.clock import Clock, VirtualLoop, run
 from protocol.testing.network import Cluster
 from protocol.testing.process import Process, SimulatedClient
 from protocol.testing.scheduler import scheduled
+from protocol.testing.transcript import Fault
 from protocol.types import ASGIApp, User
 
 Scenario = Callable[["Simulation"], Awaitable[object]]
 
 _STEP: Final = 0.01
 """Seconds that pass at once where something is under way."""
+
+_UPTIME: Final = 1000.0
+"""Seconds by which the clocks of two processes differ at least: each machine has started at another time."""
 
 
 class Simulation:
@@ -57,7 +61,7 @@ class Simulation:
                 "A simulation needs virtual time: run it by simulate() or protocol.testing.run()."
             )
         self._loop = loop
-        self._cluster = Cluster(loop.time)
+        self._cluster = Cluster(loop)
         async with AsyncExitStack() as parts:
             self._scheduler = parts.enter_context(scheduled(loop, self.random))
             parts.callback(self._cancel)
@@ -78,6 +82,10 @@ class Simulation:
                     process.link.mend()
                     await process.close()
 
+    def process(self, node: int) -> Process:
+        """The current life of a node."""
+        return self._processes[node]
+
     # Clients.
 
     async def connect(
@@ -85,12 +93,14 @@ class Simulation:
     ) -> SimulatedClient:
         """Connect a client of ``user`` to a node; ``options`` are those of ``Client``.
 
-        Raises ``Refused``, and ``ConnectionError`` where the node is down or does not answer.
+        The seed decides whether it is written to past ``send``, unless ``wire`` does. Raises ``Refused``, and
+        ``ConnectionError`` where the node is down or does not answer.
         """
         process = self._processes[node]
         if not process.alive:
             raise ConnectionRefusedError(f"The node {node} is down.")
         name = user if isinstance(user, str) else user.id
+        options.setdefault("wire", self.random.random() < 0.5)
         client = SimulatedClient(
             process, name, user=user, path=path, advance=self._advance, record=self.record, **options
         )
@@ -109,6 +119,15 @@ class Simulation:
 
     # Faults.
 
+    async def do(self, fault: Fault) -> bool:
+        """Do to a node what a step of a program says; false where that cannot be."""
+        if self._processes[fault.node].alive == (fault.name == "restart"):
+            return False
+        happens = getattr(self, fault.name)(fault.node, *(() if fault.by is None else (fault.by,)))
+        if fault.name == "restart":
+            await happens
+        return True
+
     def crash(self, node: int) -> None:
         """Kill a node, as by ``kill -9``: nothing of it runs any more, not even a ``finally``."""
         process = self._processes[node]
@@ -125,13 +144,17 @@ class Simulation:
 
     def suspend(self, node: int) -> None:
         """Stop a node for a while, as a machine that is overloaded does. Its leases run out."""
-        self.record(f"{self._processes[node].name} is suspended")
-        self._scheduler.stop(self._processes[node])
+        process = self._processes[node]
+        self.record(f"{process.name} is suspended")
+        process.suspended = True
+        self._scheduler.stop(process)
 
     def resume(self, node: int) -> None:
         """Let a suspended node go on where it was."""
-        self.record(f"{self._processes[node].name} goes on")
-        self._scheduler.resume(self._processes[node])
+        process = self._processes[node]
+        self.record(f"{process.name} goes on")
+        process.suspended = False
+        self._scheduler.resume(process)
 
     def isolate(self, node: int) -> None:
         """Cut a node off from the broker and the presence store; what is published for it waits."""
@@ -147,21 +170,40 @@ class Simulation:
         """From now on publications take up to ``seconds`` to a node, those of one channel in their order."""
         self._processes[node].link.delay = seconds
 
+    def reorder(self, node: int, seconds: float) -> None:
+        """From now on what is published within ``seconds`` comes to a node together, the channels in any order.
+
+        Those of one channel keep their order, but rooms overtake each other, and direct messages overtake rooms.
+        """
+        self._processes[node].link.window = seconds
+
+    def skew(self, node: int, rate: float) -> None:
+        """From now on the clock of a node goes ``rate`` times as fast, and its timers with it."""
+        self.record(f"the clock of {self._processes[node].name} goes {rate:g} times as fast")
+        self._processes[node].clock.go(rate)
+
     def record(self, line: str) -> None:
         """Add a line to the trace."""
-        self.trace.append(f"{self._loop.time():.6f} {line}")
+        self.trace.append(f"{self._loop.now:.6f} {line}")
 
     # Parts.
 
     def _process(self, node: int) -> Process:
         self._lives[node] += 1
-        name = f"n{node}.{self._lives[node]}"
-        return Process(name, self._create_app(), self._cluster, random=self.random, latency=self._latency)
+        return Process(
+            f"n{node}.{self._lives[node]}",
+            self._create_app(),
+            self._cluster,
+            loop=self._loop,
+            clock=Clock(self._loop, _UPTIME * sum(self._lives)),
+            random=self.random,
+            latency=self._latency,
+        )
 
     async def _advance(self) -> bool:
         """Let time pass until something that is under way may have arrived; false where nothing is."""
         await self._loop.settle()
-        now = self._loop.time()
+        now = self._loop.now
         seconds = max((process.link.until for process in self._processes if process.alive), default=now) - now
         if seconds <= 0:
             return False

@@ -8,6 +8,10 @@ On disk it is one JSON object: ``format``, what is said about the whole (``title
 
     {"do": "send", "client": 0, "message": {"type": "join", "room": "a", "id": 1},
      "received": {"0": [{"type": "joined", "ref": 1, …}]}, "closed": {"1": [3509, "too many errors"]}}
+
+Where it was played on several simulated nodes, ``nodes`` says on how many, and steps may be faults of those::
+
+    {"do": "crash", "node": 1}
 """
 
 import base64
@@ -15,7 +19,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, Literal, NoReturn, TypeAlias, get_args
 
 FORMAT: Final = "protocol.transcript/1"
 
@@ -29,10 +33,14 @@ Body = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Client ``client`` connects, at ``path`` where that is not the usual one. Connected already: nothing."""
+    """Client ``client`` connects, at ``path`` where that is not the usual one. Connected already: nothing.
+
+    ``node``: to which one, where there are several; by default client 0 to node 0, 1 to 1, and so on, in turns.
+    """
 
     client: int
     path: str | None = None
+    node: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,13 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
+class Vanish:
+    """The link of a client breaks, and the server finds that out by its keepalive. In a simulation only."""
+
+    client: int
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """A client stops reading."""
 
@@ -105,7 +120,31 @@ class Wait:
     seconds: float
 
 
-Step: TypeAlias = Connect | Send | Burst | Close | Drop | Pause | Resume | Wait
+FaultName = Literal["crash", "restart", "suspend", "resume", "isolate", "rejoin", "delay", "reorder", "skew"]
+
+FAULTS: Final[tuple[FaultName, ...]] = get_args(FaultName)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The method ``name`` of a :class:`protocol.testing.Simulation` is called for ``node``.
+
+    ``by`` is its argument, where it has one: the seconds of a delay, the rate of a clock.
+    """
+
+    name: FaultName
+    node: int
+    by: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """From here on ``seed`` decides what happens next in a simulation, where several things could."""
+
+    seed: int
+
+
+Step: TypeAlias = Connect | Send | Burst | Close | Drop | Vanish | Pause | Resume | Wait | Fault | Seed
 
 
 def sends_of(step: Step) -> tuple[Send, ...]:
@@ -118,6 +157,7 @@ def sends_of(step: Step) -> tuple[Send, ...]:
 _OF_ONE_CLIENT: Final[dict[str, Callable[[int], Step]]] = {
     "close": Close,
     "drop": Drop,
+    "vanish": Vanish,
     "pause": Pause,
     "resume": Resume,
 }
@@ -160,7 +200,8 @@ class Transcript:
     """Exchanges, and what is said about them.
 
     ``room``: the member of a message that names a room; a replay against a server that lives on uses fresh ones.
-    ``varying``: members whose values differ each time.
+    ``varying``: members whose values differ each time. ``nodes``: those of the simulation it was played on; 0 where
+    that was none.
     """
 
     exchanges: tuple[Exchange, ...] = ()
@@ -170,6 +211,7 @@ class Transcript:
     barrier: Barrier | None = None
     room: str | None = None
     varying: frozenset[str] = VARYING
+    nodes: int = 0
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -181,7 +223,7 @@ class Transcript:
         found: Body = {"format": FORMAT}
         found |= {
             name: value
-            for name in ("title", "check", "explanation", "room")
+            for name in ("title", "check", "explanation", "room", "nodes")
             if (value := getattr(self, name))
         }
         if self.barrier is not None:
@@ -198,7 +240,8 @@ class Transcript:
         """The transcript in an object. Raises ``ValueError`` where it is none."""
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             raise ValueError(f"No transcript: 'format' has to be {FORMAT!r}.")
-        said = {name: value[name] for name in ("title", "check", "explanation", "room") if name in value}
+        names = ("title", "check", "explanation", "room", "nodes")
+        said = {name: value[name] for name in names if name in value}
         if "barrier" in value:
             said["barrier"] = Barrier(**value["barrier"])
         if "varying" in value:
@@ -284,28 +327,40 @@ def _frame_from_json(value: Any) -> Data:
 
 def _step_to_json(step: Step) -> Body:
     match step:
-        case Connect(client, path):
-            return {"do": "connect", "client": client, **({} if path is None else {"path": path})}
+        case Connect(client):
+            return {"do": "connect", "client": client, **_given(path=step.path, node=step.node)}
         case Send():
             return {"do": "send", **_send_to_json(step)}
         case Burst(sends):
             return {"do": "burst", "sends": [_send_to_json(send) for send in sends]}
         case Wait(seconds):
             return {"do": "wait", "seconds": seconds}
+        case Fault(name, node, by):
+            return {"do": name, "node": node, **_given(by=by)}
+        case Seed(seed):
+            return {"do": "seed", "seed": seed}
         case _:
             return {"do": type(step).__name__.lower(), "client": step.client}
+
+
+def _given(**members: Any) -> Body:
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def _step_from_json(value: Body) -> Step:
     do = value.get("do")
     if do == "connect":
-        return Connect(value["client"], value.get("path"))
+        return Connect(value["client"], value.get("path"), value.get("node"))
     if do == "send":
         return _send_from_json(value)
     if do == "burst":
         return Burst(tuple(map(_send_from_json, value["sends"])))
     if do == "wait":
         return Wait(value["seconds"])
+    if do == "seed":
+        return Seed(value["seed"])
+    if do in FAULTS and "node" in value:
+        return Fault(do, value["node"], value.get("by"))
     if do in _OF_ONE_CLIENT:
         return _OF_ONE_CLIENT[do](value["client"])
     raise ValueError(f"No step of a transcript: 'do' is {do!r}.")
@@ -386,11 +441,25 @@ def _lines(exchanges: Iterable[Exchange]) -> Iterator[str]:
             yield f"       {client} gets no answer any more"
 
 
+_HAPPENS: Final[dict[FaultName, str]] = {
+    "crash": "node {node} crashes",
+    "restart": "node {node} starts again",
+    "suspend": "node {node} stands still",
+    "resume": "node {node} goes on",
+    "isolate": "node {node} is cut off from the others",
+    "rejoin": "node {node} is connected to the others again",
+    "delay": "publications take up to {by:g} seconds to node {node}",
+    "reorder": "publications of {by:g} seconds come to node {node} together, those of other rooms in another order",
+    "skew": "the clock of node {node} goes {by:g} times as fast",
+}
+
+
 def described(step: Step) -> str:
     """A step in one line."""
     match step:
-        case Connect(client, path):
-            return f"{client} connects" + ("" if path is None else f" to {path}")
+        case Connect(client, path, node):
+            where = ("" if path is None else f" to {path}") + ("" if node is None else f" at node {node}")
+            return f"{client} connects{where}"
         case Send(client, data, refers):
             known = ", ".join(".".join(one.at) for one in refers)
             return f"{client} → {shortened(data)}" + (f" with {known} as received" if known else "")
@@ -401,8 +470,14 @@ def described(step: Step) -> str:
         case Close(client):
             return f"{client} closes"
         case Drop(client):
-            return f"{client} vanishes"
+            return f"{client} is gone without a close"
+        case Vanish(client):
+            return f"{client} vanishes, and nobody knows"
         case Pause(client):
             return f"{client} stops reading"
         case Resume(client):
             return f"{client} reads again"
+        case Fault(name, node, by):
+            return _HAPPENS[name].format(node=node, by=by)
+        case Seed(seed):
+            return f"what happens next is decided by the seed {seed}"

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from protocol.testing import Simulation, simulate
+from schemas.names import Since
 from tests.simulation.chat import Resuming, Said, create_app
 
 LONG = pytest.mark.long
@@ -51,6 +52,27 @@ async def publishing_races_recovery(simulation: Simulation) -> None:
         ]
 
 
-@pytest.mark.parametrize("seeds", [300, pytest.param(10_000, marks=LONG)])
+@pytest.mark.parametrize("seeds", [100, pytest.param(10_000, marks=LONG)])
 def test_each_offset_arrives_once_and_in_order_however_publishing_races_recovery(seeds: int) -> None:
     simulate(publishing_races_recovery, create_app, nodes=2, seeds=range(seeds))
+
+
+async def test_who_comes_back_to_a_node_that_has_started_again_goes_on_in_the_same_epoch() -> None:
+    async with Simulation(create_app, nodes=2) as simulation:
+        said = Said()
+        alice, bob = Resuming(simulation, "alice", said), Resuming(simulation, "bob", said)
+        assert await alice.come(0)
+        assert await bob.come(1)
+        await alice.say("heard")
+        await simulation.settle()
+        bob.read()
+        before = bob.position
+        assert before is not None
+        simulation.crash(1)
+        await alice.say("missed")
+        await simulation.settle()
+        await simulation.restart(1)
+        assert await bob.come(1)
+        await simulation.settle()
+        bob.read()
+        assert bob.position == Since(offset=before.offset + 1, epoch=before.epoch)

@@ -14,6 +14,7 @@ from protocol import Connection, History, Message, MessageProtocol, Room
 from protocol.presence import LEASE_SECONDS
 from protocol.testing import Simulation, run, simulate
 from protocol.testing.process import KEEPALIVE, SimulatedClient
+from protocol.testing.transcript import Fault
 
 
 class Join(Message, type="join"):
@@ -35,6 +36,14 @@ class Think(Message, type="think"):
 
 class Thought(Message, type="thought"):
     of: str
+
+
+class Look(Message, type="look"):
+    after: float = 0
+
+
+class Looked(Message, type="looked"):
+    time: float
 
 
 class App(FastAPI):
@@ -60,6 +69,11 @@ class App(FastAPI):
         @chat.on(Think, emits=Thought)
         def think(message: Think, connection: Connection) -> Thought:
             return Thought(of=connection.user.id)
+
+        @chat.on(Look, emits=Looked)
+        async def look(message: Look) -> Looked:
+            await asyncio.sleep(message.after)
+            return Looked(time=asyncio.get_running_loop().time())
 
         @chat.on_disconnect
         async def disconnected(connection: Connection) -> None:
@@ -236,6 +250,84 @@ async def test_a_delay_keeps_the_order_of_a_room() -> None:
         assert texts(bob) == [str(number) for number in range(20)]
 
 
+async def test_reordered_rooms_overtake_each_other_and_each_keeps_its_order() -> None:
+    heard = set()
+    for seed in range(10):
+        async with Simulation(App, nodes=2, seed=seed) as simulation:
+            alice, bob = await a_room(simulation)
+            for client in (alice, bob):
+                await client.request(Join(room="s"))
+            simulation.reorder(1, 5)
+            for text in "abc":
+                for room in "rs":
+                    await alice.request(Say(room=room, text=text))
+            simulation.reorder(1, 0)
+            await alice.request(Say(room="r", text="d"))
+            assert texts(bob) == []
+            await simulation.settle()
+            said = [(frame["room"], frame["text"]) for frame in bob.frames if frame["type"] == "say"]
+            assert [text for room, text in said if room == "r"] == [*"abcd"]
+            assert [text for room, text in said if room == "s"] == [*"abc"]
+            heard.add(tuple(said))
+    assert len(heard) > 1
+
+
+async def test_no_two_processes_agree_on_the_time() -> None:
+    async with Simulation(App, nodes=2) as simulation:
+        simulation.crash(1)
+        await simulation.restart(1)
+        alice, bob = await simulation.connect("alice", node=0), await simulation.connect("bob", node=1)
+        shown = [(await client.request(Look(), Looked)).time for client in (alice, bob)]
+        assert abs(shown[0] - shown[1]) > 100
+
+
+async def test_timers_go_by_the_clock_of_their_node() -> None:
+    async with Simulation(App, nodes=2, latency=0) as simulation:
+        alice, bob = await simulation.connect("alice", node=0), await simulation.connect("bob", node=1)
+        simulation.skew(0, 4)
+        for client in (alice, bob):
+            await client.send(Look(after=8), id=1)
+        await simulation.sleep(2.1)
+        assert (len(alice.frames), len(bob.frames)) == (1, 0)
+        simulation.skew(0, 0.5)
+        await alice.send(Look(after=8), id=2)
+        await simulation.sleep(8)
+        assert (len(alice.frames), len(bob.frames)) == (1, 1)
+        await simulation.sleep(8.1)
+        assert len(alice.frames) == 2
+
+
+async def test_who_is_on_a_node_with_a_slow_clock_lapses_and_comes_back() -> None:
+    async with Simulation(App, nodes=2) as simulation:
+        _, bob = await a_room(simulation)
+        simulation.skew(0, LEASE_SECONDS / 120)
+        await simulation.sleep(LEASE_SECONDS / 3 + LEASE_SECONDS + 2)
+        assert await bob.request(Join(room="r"), Joined) == Joined(members=["bob"])
+        await simulation.sleep(LEASE_SECONDS)
+        assert await bob.request(Join(room="r"), Joined) == Joined(members=["bob", "alice"])
+
+
+async def test_a_fast_clock_makes_nobody_lapse() -> None:
+    async with Simulation(App, nodes=2) as simulation:
+        _, bob = await a_room(simulation)
+        simulation.skew(0, 10)
+        await simulation.sleep(3 * LEASE_SECONDS)
+        assert await bob.request(Join(room="r"), Joined) == Joined(members=["alice", "bob"])
+
+
+async def test_a_step_of_a_program_is_a_fault_where_it_can_be() -> None:
+    async with Simulation(App, nodes=2) as simulation:
+        bob = await simulation.connect("bob", node=1)
+        assert not await simulation.do(Fault("restart", 1))
+        assert await simulation.do(Fault("crash", 1))
+        assert bob.closed == (1006, "")
+        assert not await simulation.do(Fault("crash", 1))
+        assert not await simulation.do(Fault("delay", 1, 5.0))
+        assert await simulation.do(Fault("restart", 1))
+        assert await simulation.do(Fault("delay", 1, 5.0))
+        assert simulation.process(1).link.delay == 5.0
+
+
 async def test_what_has_waited_for_a_suspended_node_comes_before_what_it_says_itself() -> None:
     for seed in range(60):
         async with Simulation(App, nodes=2, seed=seed) as simulation:
@@ -273,9 +365,13 @@ async def test_who_vanishes_is_noticed_by_the_keepalive() -> None:
         assert await alice.request(Join(room="r"), Joined) == Joined(members=["alice"])
 
 
-async def test_who_does_not_read_is_thrown_out_and_slows_nobody() -> None:
+@pytest.mark.parametrize("wire", [False, True])
+async def test_who_does_not_read_is_thrown_out_and_slows_nobody(wire: bool) -> None:
     async with Simulation(App, nodes=2) as simulation:
-        alice, bob = await a_room(simulation)
+        alice = await simulation.connect("alice", node=0, wire=not wire)
+        bob = await simulation.connect("bob", node=1, wire=wire)
+        for client in (alice, bob):
+            await client.request(Join(room="r"))
         bob.pause()
         await alice.request(Say(room="r", text="hi"))
         await alice.expect(Say)

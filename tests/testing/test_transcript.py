@@ -9,18 +9,22 @@ from hypothesis import strategies as st
 
 from protocol.testing.comparison import first_difference
 from protocol.testing.transcript import (
+    FAULTS,
     Barrier,
     Burst,
     Close,
     Connect,
     Drop,
     Exchange,
+    Fault,
     Pause,
     Reference,
     Resume,
+    Seed,
     Send,
     Step,
     Transcript,
+    Vanish,
     Wait,
 )
 
@@ -37,6 +41,11 @@ WHOLE = Transcript(
         Exchange(Wait(1.5)),
         Exchange(Drop(0)),
         Exchange(Close(1)),
+        Exchange(Connect(2, node=1)),
+        Exchange(Seed(7)),
+        Exchange(Fault("crash", 1), closed={2: (1006, "")}),
+        Exchange(Fault("delay", 0, 2.5)),
+        Exchange(Vanish(2)),
     ),
     title="everything",
     check="order",
@@ -44,6 +53,7 @@ WHOLE = Transcript(
     barrier=Barrier({"type": "ping"}),
     room="room",
     varying=frozenset({"epoch"}),
+    nodes=2,
 )
 
 CLIENTS = st.integers(0, 3)
@@ -54,7 +64,9 @@ REFERENCES = st.builds(Reference, st.lists(st.text(), min_size=1).map(tuple), st
 SENDS = st.builds(Send, CLIENTS, FRAMES, st.lists(REFERENCES, max_size=2).map(tuple))
 STEPS: st.SearchStrategy[Step] = st.one_of(
     SENDS,
-    st.builds(Connect, CLIENTS, st.none() | st.text()),
+    st.builds(Connect, CLIENTS, st.none() | st.text(), st.none() | st.integers(0, 2)),
+    st.builds(Fault, st.sampled_from(FAULTS), st.integers(0, 2), st.none() | st.floats(0, 100)),
+    st.builds(Seed, st.integers(0)),
     st.builds(Burst, st.lists(SENDS, min_size=1, max_size=3).map(tuple)),
     st.builds(Close, CLIENTS),
     st.builds(Wait, st.floats(0, 100)),
@@ -109,8 +121,14 @@ def test_a_transcript_reads_as_a_story() -> None:
         "  7  1 stops reading",
         "  8  1 reads again",
         "  9  1.5 seconds pass",
-        " 10  0 vanishes",
+        " 10  0 is gone without a close",
         " 11  1 closes",
+        " 12  2 connects at node 1",
+        " 13  what happens next is decided by the seed 7",
+        " 14  node 1 crashes",
+        "       2 is closed with 1006",
+        " 15  publications take up to 2.5 seconds to node 0",
+        " 16  2 vanishes, and nobody knows",
     ]
 
 
