@@ -73,14 +73,15 @@ class Fanout:
 
     def deliver(self, publication: Publication) -> Delivery:
         """Queue a publication for this node's connections. Neither blocks nor raises."""
-        receivers = dropped = 0
+        found, receivers = self._receivers(publication)
         if publication.type == CLOSE_TAG:
-            for connection in self._receivers(publication):
+            for connection in found:
                 connection.stop(*orjson.loads(publication.body))
                 receivers += 1
             return Delivery(receivers)
+        dropped = 0
         frame = None if self._pipeline.is_personal(publication.type) else self.frame(publication)
-        for connection in self._receivers(publication):
+        for connection in found:
             own = self.frame_for(publication, connection) if frame is None else frame
             if own is not None and not connection.closing:
                 lost = connection.put(own)
@@ -151,39 +152,50 @@ class Fanout:
         for connection in unflushed:
             connection.flush()
 
-    def _receivers(self, publication: Publication) -> Iterable[Connection]:
-        channels = publication.channels
-        found: Iterable[Connection] = (
-            self._in_channel(channels[0], publication)
-            if len(channels) == 1
-            else dict.fromkeys(one for channel in channels for one in self._in_channel(channel, publication))
-        )
+    def _receivers(self, publication: Publication) -> tuple[Iterable[Connection], int]:
+        """Who gets a publication now, and how many others get it behind what they still wait for."""
+        live: dict[Connection, None] = {}
+        joining: dict[Connection, RoomReplay] = {}
+        for channel in publication.channels:
+            kind, _, name = channel.partition(":")
+            if kind == "user":
+                found = self.users.get(name, {})
+            elif (room := self.rooms.get(name)) is not None:
+                if publication.position is not None:
+                    _hear(room, publication.position)
+                found = room.live
+                joining.update(room.joining)
+            else:
+                continue
+            live = live | found if live else found.copy()
+        held = self._hold(publication, joining)
+        for connection in joining:
+            # Once for each, and behind the answer to a join, which tells what was before.
+            live.pop(connection, None)
         if publication.exclude_connection is None and publication.exclude_user is None:
-            return found
-        return [connection for connection in found if not _excludes(publication, connection)]
+            return live, held
+        return [connection for connection in live if not _excludes(publication, connection)], held
 
-    def _in_channel(self, channel: str, publication: Publication) -> list[Connection]:
-        """The connections that get a publication now; for who is still joining it is held back."""
-        kind, _, name = channel.partition(":")
-        if kind == "user":
-            return list(self.users.get(name, ()))
-        room = self.rooms.get(name)
-        if room is None:
-            return []
-        follows = True
-        if publication.position is not None:
-            follows = room.heard is None or publication.position.follows(room.heard)
-            room.heard = publication.position
-        for connection, replay in list(room.joining.items()):
+    def _hold(self, publication: Publication, joining: dict[Connection, RoomReplay]) -> int:
+        """Let a publication wait for those who are still joining; those who do not get it count its place."""
+        held = 0
+        for connection, replay in joining.items():
             if not replay.live(publication):
                 connection.stop(codes.INSUFFICIENT_STATE, codes.REASONS[codes.INSUFFICIENT_STATE])
-            elif replay.started:
+                continue
+            held += not connection.closing and not _excludes(publication, connection)
+            if replay.started:
                 connection.replay(replay)
-        if not follows:
-            # Something of the stream is lost, and who is live cannot know what.
-            for connection in list(room.live):
-                connection.stop(codes.INSUFFICIENT_STATE, codes.REASONS[codes.INSUFFICIENT_STATE])
-        return list(room.live)
+        return held
+
+
+def _hear(room: LocalRoom, position: Position) -> None:
+    """A publication of a room's stream has arrived."""
+    if room.heard is not None and not position.follows(room.heard):
+        # Something of the stream is lost, and who is live cannot know what.
+        for connection in room.live:
+            connection.stop(codes.INSUFFICIENT_STATE, codes.REASONS[codes.INSUFFICIENT_STATE])
+    room.heard = position
 
 
 def _excludes(publication: Publication, connection: Connection) -> bool:

@@ -237,6 +237,22 @@ async def test_no_live_message_comes_before_the_answer_to_the_join() -> None:
         assert [frame["text"] for frame in ann.frames] == ["a", "b", "c"]
 
 
+async def test_who_is_held_back_while_joining_counts_as_a_receiver() -> None:
+    rig = Rig()
+    async with rig.client("ann") as ann, rig.client("bob") as bob:
+        await bob.request(Join(room="kept-1"))
+        await ann.send(Join(room="kept-1", wait=5), id=1)
+        await settle()
+        [connection] = rig.chat.users["ann"].connections()
+        room = rig.chat.rooms["kept-1"]
+        assert (await room.publish(Text(text="a"))).receivers == 2
+        assert (await room.publish(Text(text="b"), exclude=connection)).receivers == 1
+        assert (await room.publish(Text(text="c"))).receivers == 2
+        await ann.expect(Joined, within=6)
+        await settle()
+        assert [frame["text"] for frame in ann.frames if frame["type"] == "text"] == ["a", "c"]
+
+
 async def test_too_much_that_waits_for_the_answer_ends_the_connection() -> None:
     rig = Rig()
     async with rig.client("ann") as ann, rig.client("bob") as bob:
@@ -707,6 +723,23 @@ async def test_a_status_reaches_everybody_concerned_once() -> None:
         for client in (one, two, bob):
             await client.expect_nothing()
         await one.request(Status(status="away"))
+        await bob.expect_nothing()
+
+
+async def test_a_status_reaches_who_is_joining_one_of_the_rooms_once_and_behind_the_answer() -> None:
+    rig = Rig()
+    async with rig.client("ann") as ann, rig.client("bob") as bob:
+        for client in (ann, bob):
+            await client.request(Join(room="r1"))
+        await ann.request(Join(room="r2"))
+        await ann.request(Join(room="r3"))
+        await bob.send(Join(room="r2", wait=5), id=1)
+        await settle()
+        bob.frames.clear()
+        await ann.request(Status(status="away"))
+        await bob.expect_nothing()
+        await bob.expect(Joined, within=6)
+        assert (await bob.expect(Has)).status == "away"
         await bob.expect_nothing()
 
 
