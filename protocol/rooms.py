@@ -138,7 +138,11 @@ class Room:
         return await self._publisher.members(self.name)
 
     async def history(self, *, after: Position | None = None, limit: int = 100) -> tuple[BaseModel, ...]:
-        """The stored messages, oldest first: the first ``limit`` after a position, or else the last ones."""
+        """The stored messages, oldest first: the first ``limit`` after a position, or else the last ones.
+
+        They are as they were published, behind the outbound transforms for all: sent or published again, they pass
+        them again.
+        """
         return await self._publisher.room_history(self.name, after, limit)
 
     def __repr__(self) -> str:

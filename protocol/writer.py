@@ -5,7 +5,7 @@ what is lost, is decided in :mod:`protocol.outbox`.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -48,14 +48,20 @@ class Writer(Protocol):
         """Bytes that the server has not been given yet."""
 
     async def ready(self) -> bool:
-        """Wait until the peer has taken what is queued; false where the connection is lost."""
+        """Wait until the peer has taken what is queued now; false where the connection is lost.
+
+        Whatever others queue meanwhile: in a busy room there may be no moment without anything queued.
+        """
 
 
-async def _close(writer: Writer, send: Send, ending: tuple[int, str], seconds: float) -> None:
+async def _close(
+    writer: Writer, written: Awaitable[bool], send: Send, ending: tuple[int, str], seconds: float
+) -> None:
+    """Close when all is ``written``; false: the connection is lost."""
     code, reason = ending
     try:
         async with asyncio.timeout(seconds):
-            if await writer.ready():
+            if await written:
                 await send({"type": "websocket.close", "code": code, "reason": reason})
     except TimeoutError:
         writer.abort()
@@ -64,7 +70,7 @@ async def _close(writer: Writer, send: Send, ending: tuple[int, str], seconds: f
 
 
 class _Waiters:
-    """Those who wait until a writer has nothing left to write."""
+    """Those who wait until a writer has written something."""
 
     def __init__(self) -> None:
         self._futures: list[asyncio.Future[None]] = []
@@ -106,7 +112,6 @@ class DirectWriter:
         while not self._paused and not self._ended:
             self._source.refill()
             if not queue:
-                self._waiters.wake()
                 break
             frames = queue.take()
             self._wire.write(
@@ -125,13 +130,14 @@ class DirectWriter:
             self._deadline.cancel()
             self._deadline = None
         self.flush()
+        self._waiters.wake()
 
     def drain(self, code: int, reason: str) -> None:
         self._source.drain(code, reason)
 
     async def close(self, ending: tuple[int, str] | None) -> None:
         if ending is not None and not self._ended:
-            await _close(self, self._send, ending, self._seconds)
+            await _close(self, self._written(), self._send, ending, self._seconds)
         self._lose()
 
     def abort(self) -> None:
@@ -144,9 +150,15 @@ class DirectWriter:
 
     async def ready(self) -> bool:
         self.flush()
-        while (self._paused or self._source.queue) and not self._ended:
+        if self._paused and not self._ended:
             await self._waiters.wait()
         return not self._ended
+
+    async def _written(self) -> bool:
+        while await self.ready():
+            if not self._paused:
+                return True
+        return False
 
     def _lose(self) -> None:
         self._ended = True
@@ -184,6 +196,7 @@ class SendWriter:
         self._loop = asyncio.get_running_loop()
         self._ended = False
         self._writing = False
+        self._batches = 0
         self._sent = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._wakeup: asyncio.Future[None] | None = None
@@ -196,7 +209,7 @@ class SendWriter:
 
     async def close(self, ending: tuple[int, str] | None) -> None:
         if ending is not None and not self._ended:
-            await _close(self, self._send, ending, self._seconds)
+            await _close(self, self._written(), self._send, ending, self._seconds)
         self.abort()
         with suppress(asyncio.CancelledError):
             await self._task
@@ -211,9 +224,17 @@ class SendWriter:
 
     async def ready(self) -> bool:
         self.flush()
-        while (self._source.queue or self._writing) and not self._ended:
+        # What is being written, and then what is queued.
+        last = self._batches + self._writing + bool(self._source.queue)
+        while self._batches < last and not self._ended:
             await self._waiters.wait()
         return not self._ended
+
+    async def _written(self) -> bool:
+        while await self.ready():
+            if not self._source.queue and not self._writing:
+                return True
+        return False
 
     def _lose(self) -> None:
         self._ended = True
@@ -228,7 +249,6 @@ class SendWriter:
                 if queue:
                     await self._write(queue)
                 else:
-                    self._waiters.wake()
                     self._wakeup = self._loop.create_future()
                     await self._wakeup
         except Exception:  # noqa: BLE001 a server's way to say that the peer is gone; the reader hears of it too
@@ -248,6 +268,8 @@ class SendWriter:
                 waiting -= len(frame)
         finally:
             self._writing = False
+            self._batches += 1
+            self._waiters.wake()
             queue.behind = 0
             if self._deadline is not None:
                 self._deadline.cancel()

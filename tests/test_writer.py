@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fastapi import FastAPI
@@ -323,21 +323,90 @@ async def test_a_transport_that_fills_after_the_end_counts_for_nothing() -> None
     await client.close()
 
 
+class Queued:
+    """A connection with nothing but its queue."""
+
+    def __init__(self) -> None:
+        self.queue = OutboxQueue(1 << 20, Budget(1 << 20))
+
+    def put(self, text: str) -> None:
+        self.queue.put(Frame(text.encode(), "x"))
+
+    def refill(self) -> None: ...
+
+    def too_slow(self) -> None: ...
+
+    def drain(self, code: int, reason: str) -> None: ...
+
+
+async def test_who_waits_for_a_send_waits_for_nothing_that_others_queue_meanwhile() -> None:
+    source, sent, taken = Queued(), list[str](), asyncio.Semaphore(0)
+
+    async def send(event: Any) -> None:
+        await taken.acquire()
+        sent.append(event["text"])
+
+    writer = SendWriter(source, send, 10)
+    source.put("before")
+    writer.flush()
+    await settle()
+    source.put("mine")
+    ready = asyncio.create_task(writer.ready())
+    while not ready.done():
+        source.put("another")
+        taken.release()
+        await settle()
+        assert len(sent) < 10
+        assert ready.done() <= ("mine" in sent)
+    assert writer.waiting()
+    assert await ready
+    await writer.close(None)
+
+
+async def test_who_waits_for_the_wire_waits_for_nothing_that_others_queue_meanwhile() -> None:
+    class Full:
+        """A transport that every write fills."""
+
+        written = b""
+
+        def attach(self, peer: DirectWriter) -> None:
+            self.peer = peer
+
+        def write(self, frames: bytes) -> None:
+            self.written += frames
+            self.peer.pause()
+
+        def backlog(self) -> int:
+            return 1
+
+    source, wire = Queued(), Full()
+
+    async def send(event: Any) -> None: ...
+
+    writer = DirectWriter(source, cast(Wire, wire), send, 10)
+    source.put("before")
+    writer.flush()
+    source.put("mine")
+    ready = asyncio.create_task(writer.ready())
+    await settle()
+    assert not ready.done()
+    source.put("another")
+    writer.resume()
+    await settle()
+    assert b"mine" in wire.written
+    assert writer._paused
+    assert ready.done()
+    assert await ready
+    await writer.close(None)
+
+
 async def test_a_server_that_cannot_send_any_more_ends_the_writer_quietly() -> None:
-    class Source:
-        queue = OutboxQueue(1 << 20, Budget(1 << 20))
-
-        def refill(self) -> None: ...
-
-        def too_slow(self) -> None: ...
-
-        def drain(self, code: int, reason: str) -> None: ...
-
     async def send(event: Any) -> None:
         raise OSError("The peer is gone.")
 
-    writer = SendWriter(Source(), send, 1)
-    Source.queue.put(Frame(b"{}", "x"))
+    source = Queued()
+    writer = SendWriter(source, send, 1)
+    source.put("{}")
     writer.flush()
     assert not await writer.ready()
     await writer.close((1000, ""))
