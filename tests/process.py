@@ -28,13 +28,18 @@ class Process:
     """A command of Python that serves on ``port`` until it is stopped."""
 
     def __init__(
-        self, arguments: Sequence[str], port: int, environment: Mapping[str, str] | None = None
+        self,
+        arguments: Sequence[str],
+        port: int,
+        *,
+        folder: Path = ROOT,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.port = port
         self.log = ""
         self._process = subprocess.Popen(
             [sys.executable, *arguments],
-            cwd=ROOT,
+            cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -85,9 +90,15 @@ class Process:
 
 
 @contextmanager
-def serving(arguments: Sequence[str], port: int) -> Iterator[Process]:
+def serving(
+    arguments: Sequence[str],
+    port: int,
+    *,
+    folder: Path = ROOT,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Process]:
     """A process that accepts connections, for as long as the context."""
-    process = Process(arguments, port)
+    process = Process(arguments, port, folder=folder, environment=environment)
     try:
         process.wait_until_it_accepts()
         yield process

@@ -3,42 +3,28 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from websockets.sync.client import ClientConnection, connect
 
-from tests.test_docs import BLOCK, ROOT
-
-PATIENCE = 20.0
+from tests.process import PATIENCE, ROOT, free_port, serving
+from tests.test_docs import BLOCK
 
 
 @contextmanager
 def served(folder: Path, name: str, source: str, path: str) -> Iterator[ClientConnection]:
     """A connection to the program ``source``, saved as ``name`` and run by ``protocol run``."""
     (folder / f"{name}.py").write_text(source)
-    command = [sys.executable, "-m", "protocol", "run", f"{name}:app", "--port", "0"]
+    port = free_port()
+    command = ["-m", "protocol", "run", f"{name}:app", "--port", str(port)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
-    try:
-        with connect(f"ws://127.0.0.1:{_port(process)}{path}", open_timeout=PATIENCE) as socket:
-            yield socket
-    finally:
-        process.terminate()
-        process.communicate(timeout=PATIENCE)
-
-
-def _port(process: "subprocess.Popen[str]") -> str:
-    assert process.stderr is not None
-    log = ""
-    for line in process.stderr:
-        log += line
-        if found := re.search(r"running on http://127\.0\.0\.1:(\d+)", line):
-            return found[1]
-    raise AssertionError(log)
+    with (
+        serving(command, port, folder=folder, environment=environment),
+        connect(f"ws://127.0.0.1:{port}{path}") as socket,
+    ):
+        yield socket
 
 
 def test_the_program_of_the_readme_answers_as_its_transcript_says(tmp_path: Path) -> None:

@@ -58,19 +58,19 @@ def test_receivers_are_the_connections_here_and_the_other_nodes() -> None:
     assert done(here.publish(to("room:a"))) == Delivery(receivers=2)
 
 
-def test_what_100_000_rooms_leave_behind_is_forgotten_in_passing() -> None:
+def test_what_20_000_rooms_leave_behind_is_forgotten_in_passing() -> None:
     time, history = Time(), History(ttl=60)
     bus = MemoryBus(monotonic=time)
     broker = running(bus)
-    for number in range(100_000):
+    for number in range(20_000):
         channel = f"room:{number}"
         done(broker.subscribe(channel))
         done(broker.publish(to(channel), history=history, key=("u", str(number))))
         done(broker.unsubscribe(channel))
-    assert len(bus) == 200_000
+    assert len(bus) == 40_000
     time.now = KEY_SECONDS + history.ttl
     held = len(bus)
-    for _ in range(30_000):
+    for _ in range(6_000):
         done(broker.history("room:one", history=history))
         # No single call pays for all.
         assert 0 <= held - len(bus) <= 8
@@ -84,7 +84,7 @@ def test_memory_is_bounded_while_rooms_come_and_go() -> None:
     broker = running(bus)
     done(broker.subscribe("room:lasting"))
     lasting = done(broker.publish(to("room:lasting"), history=history)).position
-    for number in range(50_000):
+    for number in range(20_000):
         time.now += 0.1
         done(broker.publish(to(f"room:{number}"), history=history, key=("u", str(number))))
         assert len(bus) <= 10 * (history.ttl + KEY_SECONDS) + 10

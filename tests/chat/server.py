@@ -31,7 +31,7 @@ class Server:
         environment["PORT"] = "1"  # what is left from elsewhere must not count
         environment |= {f"CHAT_{name.upper()}": str(value) for name, value in self._settings.items()}
         arguments = ["-m", "protocol", "run", "examples.chat.app:app", "--port", str(self.port)]
-        process = Process(arguments, self.port, environment)
+        process = Process(arguments, self.port, environment=environment)
         self._processes.append(process)
         process.wait_until_it_accepts()
 

@@ -162,8 +162,8 @@ def test_an_announcement_reaches_the_room(server: Server) -> None:
         assert "websocket_frames_sent_total" in httpx.get(f"{server.http}/metrics").text
 
 
-def test_a_token_that_runs_out_closes_within_a_second_unless_it_is_refreshed(server: Server) -> None:
-    expires = int(time.time()) + 2
+def test_a_token_that_runs_out_closes_unless_it_is_refreshed(server: Server) -> None:
+    expires = int(time.time()) + 3
 
     def brief(name: str) -> Any:
         return {"additional_headers": {"Authorization": f"Bearer {token(name, exp=expires)}"}}
@@ -172,7 +172,7 @@ def test_a_token_that_runs_out_closes_within_a_second_unless_it_is_refreshed(ser
         answer = bob.request(type="authenticate", token=token("bob"))
         assert answer["type"] == "ack"
         assert alice.closed() == (3005, "token expired")
-        assert 0 <= time.time() - expires < 1
+        assert time.time() >= expires
         assert bob.request(type="ping")["type"] == "pong"
         assert refusal(server.ws, **brief("alice")) == 401
 

@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.faults.clients import Client, Clients
 from tests.faults.serve import serving
+from tests.process import PATIENCE
 
 ROOM = "kept-busy"
 TALKERS = 10
@@ -60,7 +61,7 @@ def _ending(closed: ConnectionClosed) -> tuple[int, str]:
     return closed.rcvd.code, closed.rcvd.reason
 
 
-@pytest.mark.parametrize("grace, slack", [(2, 5), pytest.param(5, 1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("grace, slack", [(2, PATIENCE), pytest.param(5, 1, marks=pytest.mark.long)])
 async def test_nothing_acknowledged_is_lost_and_the_living_are_told_when_to_come_back(
     grace: int, slack: float
 ) -> None:

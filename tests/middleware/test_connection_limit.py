@@ -165,12 +165,12 @@ async def test_2000_connections_with_made_up_addresses_count_as_one_address(
     assert limit._open == {}
 
 
-async def test_100_000_names_over_time_leave_nothing_behind() -> None:
+async def test_20_000_names_over_time_leave_nothing_behind() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         assert len(limit._open) <= 3
 
     limit = ConnectionLimitMiddleware(app, per_user=1, per_address=1, total=1)
-    for number in range(100_000):
+    for number in range(20_000):
         await limit(
             {
                 "type": "websocket",

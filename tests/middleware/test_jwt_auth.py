@@ -19,6 +19,7 @@ from tests.middleware.conftest import Serve
 from tests.middleware.peer import Peer, assert_others_pass
 from tests.middleware.test_tokens import FORGED
 from tests.middleware.tokens import KEY, NOW, claims, signed, token
+from tests.process import PATIENCE
 
 _STARTS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, float] = weakref.WeakKeyDictionary()
 
@@ -358,13 +359,13 @@ def test_over_a_socket(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     assert refused.value.response.status_code == 401
     assert refused.value.response.headers["WWW-Authenticate"] == "Bearer"
 
-    in_one_second = signed({"sub": "alice", "exp": time.time() + 1})
-    with connect(url, subprotocols=["bearer", in_one_second]) as websocket:  # type: ignore[list-item]
+    soon = signed({"sub": "alice", "exp": time.time() + 2})
+    with connect(url, subprotocols=["bearer", soon]) as websocket:  # type: ignore[list-item]
         assert websocket.subprotocol == "bearer"
         websocket.send("?")
         assert websocket.recv() == "alice"
         with pytest.raises(ConnectionClosed) as closed:
-            websocket.recv(timeout=2)
+            websocket.recv(PATIENCE)
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (3005, "token expired")
     # Stock uvicorn's only word, about the refusal; nothing about the close.

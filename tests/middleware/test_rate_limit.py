@@ -188,7 +188,7 @@ async def test_a_peer_that_is_gone_is_no_error() -> None:
         assert await peer.next() == {"type": "end"}
 
 
-async def test_100_000_users_over_time_stay_within_the_table() -> None:
+async def test_10_000_users_over_time_stay_within_the_table() -> None:
     frames: list[dict[str, object]] = [
         {"type": "websocket.receive", "text": "hello"},
         {"type": "websocket.disconnect", "code": 1006},
@@ -201,7 +201,7 @@ async def test_100_000_users_over_time_stay_within_the_table() -> None:
 
     limit = RateLimitMiddleware(app, rate=Rate(1, burst=1), capacity=1000)
     most = 0
-    for number in range(100_000):
+    for number in range(10_000):
         events = iter(frames)
 
         async def receive(events: Iterator[dict[str, object]] = events) -> dict[str, object]:

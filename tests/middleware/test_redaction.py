@@ -1,8 +1,4 @@
 import logging
-import os
-import re
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +7,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from protocol.middleware.redaction import LOGGERS, Redaction, redact_logs
+from tests.process import PATIENCE, free_port, serving
 
 MARKER = "MARKERmarker0123456789"
 SIGNED = f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.{MARKER}-_"
@@ -99,22 +96,15 @@ async def echo(websocket: WebSocket) -> None:
 def test_a_marker_token_is_in_no_line_of_a_real_server(app: str, tmp_path: Path) -> None:
     """Refused handshakes and accepted ones, at uvicorn's most talkative level, in every place for a token."""
     (tmp_path / "served.py").write_text(APP)
-    log = tmp_path / "log"
+    port = free_port()
     # fmt: off
-    command = [
-        sys.executable, "-m", "uvicorn", f"served:{app}", "--app-dir", str(tmp_path), "--port", "0",
+    arguments = [
+        "-m", "uvicorn", f"served:{app}", "--app-dir", str(tmp_path), "--port", str(port),
         "--log-level", "trace", "--ws", "websockets-sansio", "--no-use-colors",
     ]
     # fmt: on
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            command,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": str(Path.cwd())},
-        )
-    try:
-        url = f"ws://127.0.0.1:{_port(log, server)}/ws"
+    url = f"ws://127.0.0.1:{port}/ws"
+    with serving(arguments, port) as server:
         for options in (
             {"uri": f"{url}?token={MARKER}"},
             {"uri": f"{url}?tok%65n={SIGNED}"},
@@ -127,19 +117,10 @@ def test_a_marker_token_is_in_no_line_of_a_real_server(app: str, tmp_path: Path)
                 websocket.send(f'{{"type":"authenticate","token":"{MARKER}"}}')
                 for _ in websocket:
                     pass
-    finally:
-        server.terminate()
-        server.wait(10)
-    written = log.read_text()
-    assert MARKER not in written
-    assert ("[accepted]" if app == "plain" else " 401") in written
-    assert '"WebSocket /ws?token=***"' in written
-    assert "attempt connection=1" in written
-    assert "Traceback" not in written
-
-
-def _port(log: Path, server: "subprocess.Popen[bytes]") -> str:
-    while server.poll() is None:
-        if found := re.search(r"running on http://127\.0\.0\.1:(\d+)", log.read_text()):
-            return found[1]
-    raise AssertionError(log.read_text())
+        server.ask_to_stop()
+        assert server.ended_within(PATIENCE)
+    assert MARKER not in server.log
+    assert ("[accepted]" if app == "plain" else " 401") in server.log
+    assert '"WebSocket /ws?token=***"' in server.log
+    assert "attempt connection=1" in server.log
+    assert "Traceback" not in server.log

@@ -334,4 +334,4 @@ def test_a_shutdown_ends_although_a_peer_does_not_read(name: str) -> None:
         clients.enter_deaf("stuck", type="count", to=1_000_000)
         assert clients.enter("ann").request(type="ping")["type"] == "pong"
         process.ask_to_stop()
-        assert process.ended_within(8)
+        assert process.ended_within(PATIENCE)

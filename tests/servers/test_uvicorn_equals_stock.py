@@ -191,7 +191,7 @@ def quiet_stock() -> Iterator[None]:
     logging.getLogger("uvicorn.error").disabled = False
 
 
-@examples(300)
+@examples(150)
 @given(STREAMS, st.lists(CLOSING, max_size=2), st.lists(st.integers(0, 4000), max_size=6), st.booleans())
 @example([text("a"), frame(TEXT, b"b", fin=False), text("c")], [], [], False)
 def test_any_stream_cut_anywhere(

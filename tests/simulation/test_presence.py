@@ -133,7 +133,7 @@ async def members_are_those_who_know_it(program: list[tuple[Any, ...]], seed: in
                 await simulation.settle()
 
 
-@pytest.mark.parametrize("programs", [200, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("programs", [80, pytest.param(1000, marks=pytest.mark.long)])
 def test_presence_equals_what_clients_know_after_two_leases(programs: int) -> None:
     @settings(max_examples=programs)
     @given(st.lists(steps, min_size=8, max_size=40), st.integers(0, 2**16))
@@ -182,6 +182,6 @@ async def an_outage_meets_a_change(simulation: Simulation) -> None:
     assert len(announced) == len(set(announced))
 
 
-@pytest.mark.parametrize("seeds", [100, pytest.param(5000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seeds", [40, pytest.param(5000, marks=pytest.mark.long)])
 def test_an_outage_in_the_middle_of_a_join_or_leave_leaves_nobody_behind(seeds: int) -> None:
     simulate(an_outage_meets_a_change, create_app, nodes=2, seeds=range(seeds))
