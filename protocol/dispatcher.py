@@ -159,15 +159,18 @@ class Dispatcher:
         self.connection.stop(code, codes.REASONS[code])
 
     async def _serve(self) -> None:
+        waited = False
         while self._ending is None and self._draining is None and not self._gone:
             self._busy = False
             if not self._inbox:
                 await self._owner.run(self._read())
-            elif self.connection.full:
+            elif self.connection.full and not waited:
                 # Who asks for more than it reads waits for its answers; what it sends is read on meanwhile.
-                self._busy = True
+                self._busy = waited = True
                 await self._owner.run(self.connection.ready())
             else:
+                # Once for each message: a busy room may keep an outbox full for ever.
+                waited = False
                 item = self._inbox.popleft()
                 self._space.set()
                 if not item.cancelled:

@@ -144,6 +144,24 @@ async def test_what_a_peer_asks_for_comes_at_the_pace_of_its_reading(
     await client.close()
 
 
+async def test_a_room_as_busy_as_its_peer_is_fast_keeps_no_message_from_its_turn() -> None:
+    rig = Rig(wire=True)
+    client = await rig.joined("ann")
+    client.pause()
+    await rig.chat.rooms["a"].publish(Say(room="a", text="x" * 70_000))
+    await client.send(Ask(), id="mine")
+    for _ in range(10):
+        await settle()
+        # Everything is taken, and as much comes behind it.
+        client.resume()
+        client.pause()
+        await rig.chat.rooms["a"].publish(Say(room="a", text="x" * 70_000))
+    [connection] = rig.chat.users["ann"].connections()
+    assert connection.full
+    assert "mine" in [frame.get("ref") for frame in client.frames]
+    await client.close()
+
+
 @both
 async def test_more_answers_than_an_outbox_holds_reach_who_asks_for_them_at_once(wire: bool) -> None:
     rig = Rig(wire)
