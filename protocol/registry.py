@@ -27,7 +27,7 @@ from protocol.messages import (
     wire_names,
 )
 from protocol.types import Ref, Request
-from protocol.validation import invalid, refused
+from protocol.validation import invalid, read_id, refused
 
 JsonSchema = dict[str, Any]
 
@@ -93,6 +93,13 @@ class MessageUnion:
         except ValidationError as error:
             raise refused(
                 error, body, known=self.known, discriminator=self.discriminator, id=self.envelope.id
+            ) from None
+        except (RecursionError, OverflowError):
+            # From Python's own library, which reads some of pydantic's types, as time zones and patterns.
+            raise InvalidMessage(
+                "A value is too long, too deep or too large to be read.",
+                id=read_id(body, self.envelope.id),
+                frame=body,
             ) from None
         values = message.__dict__
         if self.direction == "outbound":

@@ -4,10 +4,12 @@ A :class:`protocol.exceptions.RemoteProtocolError`: bounded in size, without any
 internals. Only the path of bad frames comes here.
 """
 
+import re
 from collections.abc import Set as AbstractSet
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic_core import ErrorDetails, ValidationError, from_json
+from pydantic_core.core_schema import ErrorType
 
 from protocol.envelope import readable_id
 from protocol.exceptions import InvalidMessage, MalformedFrame, RemoteProtocolError, UnknownType
@@ -25,7 +27,13 @@ _TELLING: Final = {
     "union_tag_invalid": "Input does not match any of the expected tags",
     "unexpected_keyword_argument": "Unexpected argument",
     "multiple_argument_values": "Got multiple values for argument",
+    "zoneinfo_str": "Input is not a known time zone",
+    "byte_size_unit": "Input has no known unit of bytes",
+    "import_error": "Input cannot be imported",
 }
+# Texts of everything else are an application's, or come from Python's own library, and may have input in them.
+_FIXED: Final = frozenset(get_args(ErrorType)) - {"value_error", "assertion_error"}
+_QUOTED = re.compile("""['"](.+?)['"]""")
 
 
 def refused(
@@ -49,9 +57,14 @@ def refused(
             )
         if first["type"] in {"model_attributes_type", "model_type", "dict_type"}:
             return MalformedFrame("The frame is not a JSON object.", frame=body)
+    shown = details[:MAX_ERRORS]
+    if not all(detail["type"] in _FIXED for detail in shown):
+        whole = from_json(body)
+        for detail in shown:
+            detail["input"] = _found(whole, detail["loc"][1:])
     return InvalidMessage(
-        _summary(details[0], known, skip=1),
-        errors=[_item(detail, known, skip=1) for detail in details[:MAX_ERRORS]],
+        _summary(first, known, skip=1),
+        errors=[_item(detail, known, skip=1) for detail in shown],
         id=ref,
         frame=body,
     )
@@ -59,18 +72,18 @@ def refused(
 
 def invalid(error: ValidationError, *, known: AbstractSet[str], id: Ref | None = None) -> InvalidMessage:
     """Turn an error that a validated message raised later, in a transform, into the answer."""
-    details = _details(error)
+    details = _details(error, include_input=True)
     errors = [_item(detail, known) for detail in details[:MAX_ERRORS]]
     return InvalidMessage(_summary(details[0], known), errors=errors, id=id)
 
 
-def _details(error: ValidationError) -> list[ErrorDetails]:
+def _details(error: ValidationError, *, include_input: bool = False) -> list[ErrorDetails]:
     """What is wrong; of more than a thousand items only the first, so that a hostile frame costs little.
 
-    Pydantic makes objects of all errors or none, and writes them as JSON in a tenth of the time.
+    The input of a frame is not included: each could be the whole of it. Pydantic makes objects of all errors or none, and writes them as JSON in a tenth of the time.
     """
     if error.error_count() < MANY:
-        return error.errors(include_url=False, include_context=False, include_input=False)
+        return error.errors(include_url=False, include_context=False, include_input=include_input)
     text = error.json(include_url=False, include_context=False, include_input=False)
     found: list[ErrorDetails] = from_json(text[:MAX_JSON], allow_partial=True)
     return found[:-1] or [{"type": "too_many", "loc": (), "msg": "Too many errors", "input": None}]
@@ -105,4 +118,26 @@ def _shown(detail: ErrorDetails, known: AbstractSet[str], skip: int) -> list[str
 
 def _text(detail: ErrorDetails) -> str:
     text = _TELLING.get(detail["type"], detail["msg"])
+    if detail["type"] not in _FIXED and _tells(text, detail.get("input")):
+        text = "Input is not valid"
     return text if len(text) <= MAX_MSG else text[: MAX_MSG - 1] + "…"
+
+
+def _tells(text: str, value: object) -> bool:
+    """Whether ``text`` quotes ``value`` or a part of it, or has its beginning in it."""
+    if not isinstance(value, str):
+        return False
+    shown = repr(value)[1:-1]
+    return any(quoted in value or quoted in shown for quoted in _QUOTED.findall(text)) or any(
+        len(one) >= 3 and one[:20] in text for one in (value, shown)
+    )
+
+
+def _found(value: Any, loc: tuple[int | str, ...]) -> object:
+    """The part of a body that a location speaks of; steps that are no members of it are names of validators."""
+    for step in loc:
+        if (isinstance(value, dict) and step in value) or (
+            isinstance(value, list) and isinstance(step, int) and step < len(value)
+        ):
+            value = value[step]
+    return value

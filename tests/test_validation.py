@@ -1,11 +1,14 @@
 """What bad input gets, end to end: one typed error, and the connection lives."""
 
-from typing import Any
+import re
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
 from fastapi import FastAPI
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, ByteSize, ImportString, create_model
 
 from protocol import Connection, Message, MessageProtocol, Room
 from protocol.testing import Client
@@ -28,6 +31,10 @@ class Put(Message, type="put"):
 
 class Say(Message, type="say"):
     room: str
+
+
+def no_such_name(value: str) -> str:
+    raise ValueError(f"there is no {value!r}")
 
 
 def create_app() -> FastAPI:
@@ -99,6 +106,66 @@ async def test_bad_input_gets_one_small_error_without_echo_on_a_living_connectio
         await client.expect_nothing()
 
 
+@pytest.mark.parametrize(
+    "kind, value",
+    [
+        (IPv4Address, SECRET),
+        (IPv4Address, f'"{SECRET}\\'),
+        (list[IPv4Address | IPv6Address], [SECRET]),
+        (dict[str, IPv6Network], {"a": f"{SECRET}/8"}),
+        (ZoneInfo, SECRET),
+        (ByteSize, f"1 {SECRET}"),
+        (ImportString[Any], f"{SECRET}.b"),
+        (Annotated[str, AfterValidator(no_such_name)], SECRET),
+        (list[Annotated[str, AfterValidator(no_such_name)]], [SECRET] * 2000),
+    ],
+)
+async def test_no_validator_of_anybody_brings_the_input_back(kind: Any, value: Any) -> None:
+    model = create_model("Model", __base__=Message, type=(Literal["m"], "m"), value=(kind, ...))
+    app = FastAPI()
+    app.include_router(MessageProtocol("Chat", receives=model).router)
+    async with Client(app) as client:
+        error = await client.request({"type": "m", "value": value})
+        assert error["code"] == "invalid_message"
+        assert error["errors"][0]["loc"][0] == "value"
+        assert SECRET not in str(error)
+
+
+async def test_what_a_validator_says_by_itself_is_told() -> None:
+    def refused(value: str) -> str:
+        raise ValueError("a name has no digits")
+
+    class Name(Message, type="name"):
+        name: Annotated[str, AfterValidator(refused)]
+
+    app = FastAPI()
+    app.include_router(MessageProtocol("Chat", receives=Name).router)
+    async with Client(app) as client:
+        error = await client.request({"type": "name", "name": SECRET})
+        assert error["detail"] == "name: Value error, a name has no digits"
+
+
+@pytest.mark.parametrize(
+    "kind, value",
+    [(ZoneInfo, "a/" * 29_999 + "a"), (re.Pattern[str], "(" * 5000), (re.Pattern[str], "a{99999999999}")],
+    ids=["zone", "deep", "large"],
+)
+async def test_what_pythons_library_cannot_read_is_invalid(
+    kind: Any, value: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = create_model("Model", __base__=Message, type=(Literal["m"], "m"), value=(kind, ...))
+    app = FastAPI()
+    app.include_router(MessageProtocol("Chat", receives=model).router)
+    async with Client(app) as client:
+        error = await client.request({"type": "m", "value": value})
+        assert (error["code"], error["detail"]) == (
+            "invalid_message",
+            "A value is too long, too deep or too large to be read.",
+        )
+        assert (await client.request({"type": "ping"}))["type"] == "pong"
+    assert not caplog.records
+
+
 async def test_an_error_names_the_places_that_the_schema_knows() -> None:
     async with Client(create_app()) as client:
         await client.send(put(cells={SECRET: {"value": SECRET}}, number="1"))
@@ -137,3 +204,20 @@ async def test_what_a_transform_breaks_is_told_as_if_the_client_had_sent_it() ->
             "invalid_message",
             [{"loc": ["number"], "type": "int_type", "msg": "Input should be a valid integer"}],
         )
+
+
+async def test_what_a_transform_breaks_is_told_without_what_it_made_of_the_input() -> None:
+    class Named(Message, type="named"):
+        name: Annotated[str, AfterValidator(lambda value: value if value == SECRET else no_such_name(value))]
+
+    chat = MessageProtocol("Chat", receives=Named)
+
+    @chat.transform
+    def breaks(message: Named) -> Named:
+        return message.replace(name=f"{message.name}!")
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    async with Client(app) as client:
+        error = await client.request(Named(name=SECRET))
+        assert error["detail"] == "name: Input is not valid"
