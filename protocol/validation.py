@@ -133,11 +133,11 @@ def _tells(text: str, value: object) -> bool:
     )
 
 
-def _found(value: Any, loc: tuple[int | str, ...]) -> object:
+def _found(value: Any, loc: tuple[int | str, ...]) -> Any:
     """The part of a body that a location speaks of; steps that are no members of it are names of validators."""
     for step in loc:
-        if (isinstance(value, dict) and step in value) or (
-            isinstance(value, list) and isinstance(step, int) and step < len(value)
-        ):
+        try:
             value = value[step]
+        except (KeyError, IndexError, TypeError):
+            continue
     return value
