@@ -25,23 +25,48 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Handling:
-    """What is under way for one inbound message.
+    """What is under way for one inbound message, for a frame that is none, or for a hook.
 
     Attributes:
+        body: what has come; empty for a hook.
+        message: what has become of it, or else ``error``, why it is none.
         key: what the first publication to a room will take.
         offset: that of the last publication to a room with history, for the ``ack``.
         joined: the rooms that were joined by it; what they have to say follows behind its answer.
+        cancelled: the client wants no more of it.
         ended: it has been answered. What its handler has left running is not part of it any more.
     """
 
-    __slots__ = ("connection", "ended", "joined", "key", "offset", "request")
+    __slots__ = (
+        "body",
+        "cancelled",
+        "connection",
+        "ended",
+        "error",
+        "joined",
+        "key",
+        "message",
+        "offset",
+        "request",
+    )
 
-    def __init__(self, connection: "Connection", request: Request) -> None:
+    def __init__(
+        self,
+        connection: "Connection",
+        request: Request,
+        body: str | bytes = b"",
+        message: BaseModel | None = None,
+        error: Exception | None = None,
+    ) -> None:
         self.connection = connection
         self.request = request
+        self.body = body
+        self.message = message
+        self.error = error
         self.key = request.key
         self.offset: int | None = None
-        self.joined: list[Any] = []
+        self.joined: tuple[Any, ...] = ()
+        self.cancelled = False
         self.ended = False
 
 

@@ -226,7 +226,7 @@ class Hub:
         members = await self._appear(connection, room)
         current = handling.get()
         if current is not None and current.connection is connection and not current.ended:
-            current.joined.append(room)
+            current.joined += (room,)
         else:
             # Nothing is to be answered first: somebody else has put the connection into the room.
             self._start_replay(connection, room)

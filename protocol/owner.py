@@ -24,13 +24,18 @@ def is_cancelled() -> bool:
 
 
 class Owner:
-    """The running task. ``suspended`` is called whenever what it runs comes to wait for something."""
+    """The running task. ``suspended`` is called whenever what it runs comes to wait for something.
+
+    Attributes:
+        waited: what runs, or ran last, has waited for something, and may have been interrupted there.
+    """
 
     def __init__(self, suspended: Callable[[], None]) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._task: asyncio.Task[Any] = task
         self._tell = suspended
+        self.waited = False
         self._running = False
         self._wanted = False
         self._interrupts = 0
@@ -44,6 +49,7 @@ class Owner:
         before = self._task.cancelling()
         self._interrupts = 0
         self._wanted = False
+        self.waited = False
         self._running = True
         try:
             waits_for = work.send(None)
@@ -83,6 +89,7 @@ class Owner:
             self._cancel()
 
     def _suspended(self) -> None:
+        self.waited = True
         self._tell()
         if self._wanted:
             self._wanted = False

@@ -12,9 +12,9 @@ from fastapi import FastAPI
 from pydantic import field_validator
 
 from protocol import Connection, Disconnect, Message, MessageProtocol, RateLimited, Reject, Tolerance
-from protocol.dispatcher import MAX_INBOX
 from protocol.exceptions import RemoteProtocolError
 from protocol.limits import Rate
+from protocol.reader import MAX_INBOX
 from protocol.testing import Client, Refused, settle
 
 
