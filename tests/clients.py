@@ -1,6 +1,8 @@
 """A client of a server in a process of its own, as a library sees it."""
 
 import json
+import socket
+import struct
 from typing import Any
 
 import pytest
@@ -13,8 +15,8 @@ from tests.process import PATIENCE
 class Client:
     """A connection; what comes is kept until it is asked for."""
 
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
+    def __init__(self, connection: ClientConnection) -> None:
+        self.socket = connection
         self.seen: list[dict[str, Any]] = []
         self._last = 0
 
@@ -46,6 +48,16 @@ class Client:
                 self.seen.append(json.loads(self.socket.recv(PATIENCE)))
         close = caught.value.rcvd
         return (1006, "") if close is None else (close.code, close.reason)
+
+    def reset(self) -> None:
+        """End the connection as a cable does that is cut, and a host that comes back."""
+        raw = self.socket.socket
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with self.socket.protocol_mutex:  # the library is not to say goodbye
+            raw.shutdown(
+                socket.SHUT_RD
+            )  # else its thread goes on reading, and the kernel keeps the connection
+            raw.close()
 
 
 def refusal(url: str, **options: Any) -> int:

@@ -64,7 +64,7 @@ def test_three_users_two_rooms_and_two_tabs(server: Server) -> None:
         alice.request(type="status", status="busy")
         for client in (tab, bob):
             client.expect(type="status", user="alice", status="busy")
-        tab.socket.socket.close()  # without a close frame
+        tab.reset()
         assert alice.request(**say("general", "still here"))["type"] == "ack"
         assert bob.request(type="leave", room="garden")["type"] == "ack"
         carol.expect(type="member_left", user="bob")
@@ -82,7 +82,7 @@ def test_an_abrupt_end_after_any_frame_leaves_the_rooms_in_order(server: Server)
                     bob.send(**frame, id="x")
                 if count == len(frames):
                     bob.expect(type="pong")
-                bob.socket.socket.close()
+                bob.reset()
             if count:
                 alice.expect(type="member_joined")
                 alice.expect(type="member_left")

@@ -4,7 +4,6 @@ import importlib.util
 import json
 import select
 import socket
-import struct
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
@@ -38,6 +37,7 @@ CANNOT: dict[str, dict[str, str]] = {
         "test_invalid_utf_8_is_closed_with_1007": "drops the connection",
         "test_a_peer_that_does_not_read_is_reset": "keeps the socket for ever",
         "test_a_shutdown_tells_when_to_come_back": "closes with 1011",
+        "test_a_shutdown_ends_although_a_peer_does_not_read": "sometimes waits for the peer for ever",
     },
     "granian": {
         "test_invalid_utf_8_is_closed_with_1007": "closes without a code",
@@ -55,7 +55,7 @@ CANNOT: dict[str, dict[str, str]] = {
         "test_a_shutdown_tells_when_to_come_back": "drops the connection",
     },
 }
-"""What the servers fail at, and what they do instead."""
+"""What the servers fail at, and what they do instead; what they do only sometimes is not tried."""
 
 pytestmark = pytest.mark.conformance
 
@@ -75,7 +75,8 @@ def name(request: pytest.FixtureRequest) -> str:
 def expected(request: pytest.FixtureRequest, name: str) -> None:
     reason = CANNOT.get(name, {}).get(request.function.__name__)
     if reason is not None:
-        request.applymarker(pytest.mark.xfail(reason=f"{name} {reason}", strict=True))
+        sure = not reason.startswith("sometimes")
+        request.applymarker(pytest.mark.xfail(reason=f"{name} {reason}", run=sure))
 
 
 def started(name: str) -> AbstractContextManager[Process]:
@@ -121,12 +122,6 @@ class Clients(ExitStack):
 def clients(server: Process) -> Iterator[Clients]:
     with Clients(server) as clients:
         yield clients
-
-
-def reset(client: Client) -> None:
-    """End the connection as a cable does that is cut, and a host that comes back."""
-    client.socket.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.socket.socket.close()
 
 
 def stall(clients: Clients, room: str) -> socket.socket:
@@ -246,7 +241,7 @@ def test_a_departure_is_announced_whatever_ended_the_connection(clients: Clients
         if end == "close":
             ann.socket.close()
         elif end == "reset":
-            reset(ann)
+            ann.reset()
         else:
             ann.socket.socket.shutdown(socket.SHUT_WR)
         watch.expect(type="left", user="ann")
@@ -274,7 +269,7 @@ def test_a_suspended_handler_is_cancelled_by_the_disconnect(clients: Clients) ->
     for person in (watch, carl):
         person.request(type="join", room="live-suspended")
     carl.send(type="wait")
-    reset(carl)
+    carl.reset()
     watch.expect(type="left", user="carl")
     assert "carl" in watch.request(type="who_waited")["users"]
 
@@ -313,7 +308,7 @@ def test_nothing_that_a_peer_does_is_logged_as_a_failure(server: Process, client
     for frame in (b"\xff", b"x" * 70_000, b"{"):
         ann = clients.enter("ann")
         ann.socket.send(frame, text=True)
-        reset(ann)
+        ann.reset()
     # Whatever those had to say has been logged when a connection after them is served.
     clients.enter("ann").request(type="ping")
     assert "Traceback" not in server.log
