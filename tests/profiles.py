@@ -29,4 +29,4 @@ def examples(number: int, **options: Any) -> settings:
 
     ``@settings(max_examples=…)`` would hold the long run to the same number.
     """
-    return settings(max_examples=number * settings.default.max_examples // ORDINARY, **options)
+    return settings(max_examples=number * settings().max_examples // ORDINARY, **options)

@@ -5,12 +5,12 @@ Where a protocol is served, behind what, and what its handshake takes. What a do
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi import routing
 from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
 from starlette.middleware import Middleware
 from starlette.routing import Mount, WebSocketRoute, compile_path
 
@@ -18,9 +18,6 @@ from protocol.routing import MessageRouter
 
 SPEAKS: Final = "protocol"
 """The attribute of an endpoint, and the option of a middleware, that names the protocol it speaks."""
-
-# Before FastAPI included routers lazily, an application's routes were all there.
-_contexts: Callable[[Any], Iterable[Any]] = getattr(routing, "iter_route_contexts", iter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +51,7 @@ def sockets(app: Any) -> Iterator[Socket]:
 
 def routes_of(app: Any) -> Iterable[Any]:
     """The routes of ``app``, those of its routers too, each with its whole ``path``; not those of what is mounted."""
-    return _contexts(app.routes)
+    return iter_route_contexts(app.routes)
 
 
 def _sockets(app: Any, mount: str, layers: tuple[Layer, ...]) -> Iterator[Socket]:
@@ -75,15 +72,15 @@ def _sockets(app: Any, mount: str, layers: tuple[Layer, ...]) -> Iterator[Socket
 
 
 def _routed(routes: Any, mount: str, layers: tuple[Layer, ...]) -> Iterator[Socket]:
-    for route in _contexts(routes):
-        original = getattr(route, "original_route", route)
+    for route in iter_route_contexts(routes):
+        original, path = route.original_route, route.path or ""
         if isinstance(original, Mount):
-            yield from _sockets(original.app, mount + (route.path or ""), layers)
+            yield from _sockets(original.app, mount + path, layers)
         elif isinstance(original, WebSocketRoute):
             own = getattr(route.endpoint, SPEAKS, None)
-            spoken = own if isinstance(own, MessageRouter) else _spoken(layers, mount, route.path)
+            spoken = own if isinstance(own, MessageRouter) else _spoken(layers, mount, path)
             if spoken is not None:
-                yield _socket(spoken, mount + route.path, layers, getattr(route, "dependant", None))
+                yield _socket(spoken, mount + path, layers, getattr(route, "dependant", None))
 
 
 def _spoken(layers: tuple[Layer, ...], mount: str, path: str) -> MessageRouter | None:
