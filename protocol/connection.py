@@ -7,7 +7,7 @@ calls handlers is the dispatcher's.
 import asyncio
 from collections import deque
 from contextvars import ContextVar
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, overload
 
 from pydantic import BaseModel
 from starlette.datastructures import State
@@ -21,7 +21,9 @@ from protocol.rooms import Membership
 from protocol.types import OBSERVERS, Observer, Position, Ref, Request, Scope, User
 from protocol.writer import Writer
 
-M = TypeVar("M", bound=BaseModel)
+M1 = TypeVar("M1", bound=BaseModel)
+M2 = TypeVar("M2", bound=BaseModel)
+M3 = TypeVar("M3", bound=BaseModel)
 
 
 class Handling:
@@ -217,8 +219,22 @@ class Connection(HTTPConnection):
         """Set the user's status, for all connections; the rooms hear of it when it changes."""
         await self._hub.set_status(self, status)
 
-    async def receive(self, *types: type[M], timeout: float | None = None) -> M:
-        """Take the next message of ``types`` out of the order; others wait. It is acknowledged.
+    @overload
+    async def receive(self, t1: type[M1], /, *, timeout: float | None = None) -> M1: ...
+
+    @overload
+    async def receive(self, t1: type[M1], t2: type[M2], /, *, timeout: float | None = None) -> M1 | M2: ...
+
+    @overload
+    async def receive(
+        self, t1: type[M1], t2: type[M2], t3: type[M3], /, *, timeout: float | None = None
+    ) -> M1 | M2 | M3: ...
+
+    @overload
+    async def receive(self, *types: type[BaseModel], timeout: float | None = None) -> BaseModel: ...
+
+    async def receive(self, *types: type[BaseModel], timeout: float | None = None) -> BaseModel:
+        """Take the next message of ``types``, or any, out of the order; others wait. It is acknowledged.
 
         For ``on_connect`` and for handlers that ask something back. Messages over their limit, and those that a
         transform refuses or drops, are answered and passed over. Raises ``TimeoutError`` after ``timeout``
@@ -228,7 +244,7 @@ class Connection(HTTPConnection):
             raise LocalProtocolError(
                 "The connection is not open: receive belongs into on_connect or a handler."
             )
-        return cast(M, await self._driver.receive(types, timeout))
+        return await self._driver.receive(types, timeout)
 
     async def close(self, code: int = codes.NORMAL, reason: str | None = None) -> None:
         """Close the connection; what was sent before arrives first. A second call does nothing.

@@ -187,6 +187,10 @@ async def joined(user: User, room: Room) -> Say:
 @router.on_connect
 async def connected(connection: Connection) -> None:
     assert_type(await connection.receive(Join), Join)
+    assert_type(await connection.receive(Join, Leave, timeout=5), Join | Leave)
+    assert_type(await connection.receive(Join, Leave, Plain), Join | Leave | Plain)
+    assert_type(await connection.receive(timeout=None), BaseModel)
+    await connection.receive(int)  # type: ignore[type-var]
     raise Disconnect(4000)
 
 
