@@ -464,6 +464,27 @@ async def test_another_epoch_ends_those_who_are_live() -> None:
         assert bob.closed is None
 
 
+async def test_who_enters_a_room_as_it_empties_follows_the_stream_that_is_there_then() -> None:
+    rig = Rig()
+    async with rig.client("ann") as ann, rig.client("bob") as bob:
+        await ann.request(Join(room="kept-1"))
+        await rig.chat.rooms["kept-1"].publish(Text(text="a"))
+
+        async def lost() -> None:
+            # Nobody on this node hears of it, and bob waits for the door meanwhile.
+            rig.node.broker._bus._streams.clear()  # type: ignore[attr-defined]
+            rig.node.broker._bus._due.clear()  # type: ignore[attr-defined]
+            await bob.send(Join(room="kept-1"), id=1)
+            await asyncio.sleep(1)
+
+        with Failing(rig.node.broker, "unsubscribe", lost):
+            await ann.send(Leave(room="kept-1"), id=1)
+            await bob.expect(Joined, within=2)
+        await rig.chat.rooms["kept-1"].publish(Text(text="first of another stream"))
+        await bob.expect(Text, text="first of another stream", offset=1)
+        assert bob.closed is None
+
+
 # All or nothing.
 
 
