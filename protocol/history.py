@@ -51,25 +51,36 @@ class Page(Generic[T]):
     recovered: bool
 
 
-class Stream(Generic[T]):
-    """One room's stream. An entry beyond the size, or older than the ttl, is never seen again.
+class Load:
+    """What the entries of several streams weigh together, in a unit of the caller's."""
 
-    Offset and epoch outlive the entries: they last as long as the object. A new object needs a new epoch.
+    __slots__ = ("weight",)
+
+    def __init__(self) -> None:
+        self.weight = 0
+
+
+class Stream(Generic[T]):
+    """One room's stream. An entry beyond the size, older than the ttl, or let go, is never seen again.
+
+    Offset and epoch outlive the entries: they last as long as the object. A new object needs a new epoch. What
+    its entries weigh counts in ``load``.
 
     Attributes:
         used: when it was last appended to or read, or was still of use to somebody.
     """
 
-    __slots__ = ("_entries", "epoch", "history", "offset", "used")
+    __slots__ = ("_entries", "_load", "epoch", "history", "offset", "used")
 
-    def __init__(self, history: History, epoch: str, now: float) -> None:
+    def __init__(self, history: History, epoch: str, now: float, load: Load | None = None) -> None:
         self.history = history
         self.epoch = epoch
         self.offset = 0
         self.used = now
-        # Pairs of the time of publication and the entry; the newest entry has the offset of the stream. An
+        self._load = Load() if load is None else load
+        # The time of publication, the entry and its weight; the newest entry has the offset of the stream. An
         # empty deque takes 700 bytes, and most streams of a large node are empty.
-        self._entries: deque[tuple[float, T]] | None = None
+        self._entries: deque[tuple[float, T, int]] | None = None
 
     def __len__(self) -> int:
         return len(self._entries or ())
@@ -78,7 +89,7 @@ class Stream(Generic[T]):
     def position(self) -> Position:
         return Position(self.offset, self.epoch)
 
-    def append(self, entry: Callable[[Position], T], now: float) -> T:
+    def append(self, entry: Callable[[Position], T], now: float, weight: int = 1) -> T:
         """Store what ``entry`` makes of its position, and return it."""
         self.used = now
         self.expire(now)
@@ -86,9 +97,10 @@ class Stream(Generic[T]):
         self.offset += 1
         if self._entries is None:
             self._entries = deque()
-        self._entries.append((now, made))
+        self._entries.append((now, made, weight))
+        self._load.weight += weight
         if len(self._entries) > self.history.size:
-            self._entries.popleft()
+            self._drop(self._entries)
         return made
 
     def since(self, after: Position | None, now: float, limit: int | None = None) -> Page[T]:
@@ -112,7 +124,14 @@ class Stream(Generic[T]):
         """Let go of the entries that are older than the ttl."""
         oldest = now - self.history.ttl
         while self._entries and self._entries[0][0] <= oldest:
-            self._entries.popleft()
+            self._drop(self._entries)
+        if not self._entries:
+            self._entries = None
+
+    def lighten(self, weight: int) -> None:
+        """Let go of the oldest entries, until the load is at most ``weight`` or none is left."""
+        while self._entries and self._load.weight > weight:
+            self._drop(self._entries)
         if not self._entries:
             self._entries = None
 
@@ -121,8 +140,11 @@ class Stream(Generic[T]):
         return self.used + self.history.ttl <= now
 
     def _newest(self, count: int) -> tuple[T, ...]:
-        newest = [entry for _, entry in islice(reversed(self._entries or ()), count)]
+        newest = [entry for _, entry, _ in islice(reversed(self._entries or ()), count)]
         return tuple(reversed(newest))
+
+    def _drop(self, entries: deque[tuple[float, T, int]]) -> None:
+        self._load.weight -= entries.popleft()[2]
 
 
 class Recovery(Generic[T]):

@@ -121,5 +121,5 @@ class Broker(Protocol):
 
         The page holds everything that was applied before the call. The epoch of a stream changes whenever it
         may have lost something; a stream that is used or subscribed to at least once in its ``ttl`` is not
-        forgotten. A room without history has offset 0, no entries, and an epoch that lasts.
+        forgotten as long as the broker has memory for it. A room without history has offset 0, no entries, and an epoch that lasts.
         """

@@ -1,7 +1,9 @@
 """The broker of one process: several nodes may share one bus, and no call ever suspends.
 
 Nothing here has a timer or a task. What is no longer needed is forgotten in passing, a little on each use, so
-that neither one call nor the memory grows with the number of rooms that were ever used.
+that neither one call nor the memory grows with the number of rooms that were ever used. Where what is still of use
+takes too much, the oldest publications of the rooms that nobody has used for longest go first: who comes back to
+one of them starts over.
 """
 
 import heapq
@@ -15,11 +17,15 @@ from typing import Final
 
 from protocol.brokers.base import KEY_SECONDS, Deliver, Key, Publication
 from protocol.exceptions import Unavailable
-from protocol.history import History, Page, Stream
+from protocol.history import History, Load, Page, Stream
 from protocol.types import Delivery, Position
 
 _SWEEP: Final = 4
 """Each use adds at most one stream and one key, and looks at this many that are due."""
+
+_STREAM: Final = 1000
+_ENTRY: Final = 400
+"""Bytes that CPython takes for a stream, and for a publication in it beside its body."""
 
 
 class MemoryBus:
@@ -28,7 +34,7 @@ class MemoryBus:
     ``monotonic`` tells the time in seconds. ``epoch`` begins the name of every epoch of this bus; by default it
     is random. ``carry`` brings a publication to a subscribed node, the publishing one too, by calling its broker's
     ``receive``, now or later; what goes to one node must arrive in the order of the calls. It returns what
-    ``receive`` did, or ``None`` where that is still to come.
+    ``receive`` did, or ``None`` where that is still to come. ``max_bytes``: what all streams may take together.
     """
 
     def __init__(
@@ -37,15 +43,19 @@ class MemoryBus:
         monotonic: Callable[[], float] = time.monotonic,
         epoch: str | None = None,
         carry: "Callable[[MemoryBroker, Publication], Delivery | None] | None" = None,
+        max_bytes: int = 1 << 28,
     ) -> None:
         self._monotonic = monotonic
+        self._max_bytes = max_bytes
+        self._load = Load()
         self._epoch = secrets.token_urlsafe(6) if epoch is None else epoch
         self._carry = MemoryBroker.receive if carry is None else carry
         # A dict for its order: nodes get a publication in the order of their subscription, run after run.
         self._subscribers: dict[str, dict[MemoryBroker, None]] = {}
-        self._streams: dict[str, Stream[Publication]] = {}
+        # Who was used last is last.
+        self._streams: OrderedDict[str, Stream[Publication]] = OrderedDict()
         self._created = 0
-        # Every stream is in this heap once, under a time at which it is looked at; see `_sweep`.
+        # Every stream is in this heap, under a time at which it is looked at; some that are forgotten are, too.
         self._due: list[tuple[float, str]] = []
         # In the order of their expiry, because all live equally long. To find the first of a dict takes longer
         # the more were removed before it.
@@ -78,7 +88,10 @@ class MemoryBus:
             if key is not None and (repeat := self.repeated(channel, key)) is not None:
                 return repeat
             if history is not None:
-                stored = self._stream(channel, history, now).append(publication.at, now)
+                weight = _ENTRY + len(publication.body)
+                stream = self._stream(channel, history, now)
+                self._fit(weight, channel)
+                stored = stream.append(publication.at, now, weight)
                 position = stored.position
             if key is not None:
                 self._keys[channel, key] = (now + KEY_SECONDS, position)
@@ -116,11 +129,42 @@ class MemoryBus:
     def _stream(self, channel: str, history: History, now: float) -> Stream[Publication]:
         stream = self._streams.get(channel)
         if stream is None:
+            self._fit(_STREAM, channel)
+            self._load.weight += _STREAM
             self._created += 1
-            stream = self._streams[channel] = Stream(history, f"{self._epoch}.{self._created}", now)
-            heapq.heappush(self._due, (now + history.ttl, channel))
+            epoch = f"{self._epoch}.{self._created}"
+            stream = self._streams[channel] = Stream(history, epoch, now, self._load)
+            self._look_later(channel, now + history.ttl)
         stream.history = history
+        self._streams.move_to_end(channel)
         return stream
+
+    def _look_later(self, channel: str, when: float) -> None:
+        heapq.heappush(self._due, (when, channel))
+        if len(self._due) > 2 * len(self._streams) + 64:
+            self._due = [(stream.used + stream.history.ttl, name) for name, stream in self._streams.items()]
+            heapq.heapify(self._due)
+
+    def _fit(self, needed: int, keep: str) -> None:
+        """Make room for so many bytes, at the expense of the streams that nobody has used for longest."""
+        limit = self._max_bytes - needed
+        for _ in range(len(self._streams)):
+            if self._load.weight <= limit:
+                return
+            channel, stream = next(iter(self._streams.items()))
+            stream.lighten(limit)
+            if len(stream):
+                return
+            if channel == keep or channel in self._subscribers:
+                # Its offset and epoch still say to its members that nothing is lost.
+                self._streams.move_to_end(channel)
+            else:
+                self._forget(channel)
+
+    def _forget(self, channel: str) -> None:
+        """Forget a stream without entries."""
+        del self._streams[channel]
+        self._load.weight -= _STREAM
 
     def _subscribed(self, channels: tuple[str, ...]) -> "dict[MemoryBroker, None]":
         """The nodes that are subscribed to one of ``channels``."""
@@ -140,13 +184,14 @@ class MemoryBus:
             if not self._due or self._due[0][0] > now:
                 break
             channel = self._due[0][1]
-            stream = self._streams[channel]
-            stream.expire(now)
-            if stream.idle(now) and channel not in self._subscribers:
-                del self._streams[channel]
-                heapq.heappop(self._due)
-            else:
-                heapq.heapreplace(self._due, (now + stream.history.ttl, channel))
+            stream = self._streams.get(channel)
+            if stream is not None:
+                stream.expire(now)
+                if not stream.idle(now) or channel in self._subscribers:
+                    heapq.heapreplace(self._due, (now + stream.history.ttl, channel))
+                    continue
+                self._forget(channel)
+            heapq.heappop(self._due)
 
 
 class MemoryBroker:

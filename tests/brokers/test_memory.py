@@ -1,4 +1,6 @@
+import tracemalloc
 from collections import defaultdict, deque
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -89,6 +91,50 @@ def test_memory_is_bounded_while_rooms_come_and_go() -> None:
         done(broker.publish(to(f"room:{number}"), history=history, key=("u", str(number))))
         assert len(bus) <= 10 * (history.ttl + KEY_SECONDS) + 10
     assert done(broker.history("room:lasting", history=history, after=lasting)).recovered
+
+
+def test_streams_together_have_a_bound_however_much_is_published_within_their_ttl() -> None:
+    bus, history, random = MemoryBus(max_bytes=1 << 20), History(), Random(1)
+    broker = running(bus)
+    done(broker.subscribe("room:lasting"))
+    first = done(broker.publish(to("room:lasting"), history=history)).position
+    tracemalloc.start()
+    try:
+        for number in range(10_000):
+            channel = f"room:{number if number % 2 else number % 50}"
+            done(broker.publish(to(channel, body=random.randbytes(random.randrange(2000))), history=history))
+        held = tracemalloc.get_traced_memory()[0]
+        for number in range(10_000):
+            done(broker.history(f"room:read-{number}", history=history))
+        read = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert 1 << 19 < held < 1 << 20
+    assert read < 1 << 20
+    # Of a room that somebody is in nothing changes but what can be recovered.
+    page = done(broker.history("room:lasting", history=history, after=Position(0, first.epoch)))
+    assert (page.position, page.recovered) == (first, False)
+
+
+def test_the_newest_of_what_was_used_last_stays_and_nobody_gets_a_hole() -> None:
+    bus, history = MemoryBus(max_bytes=20_000), History()
+    broker = running(bus)
+    old = done(broker.publish(to("room:old"), history=history)).position
+    positions = [
+        done(broker.publish(to("room:new", body=b"x" * 1000), history=history)).position for _ in range(100)
+    ]
+    recovered = [
+        done(broker.history("room:new", history=history, after=position)).recovered for position in positions
+    ]
+    assert recovered == sorted(recovered)
+    assert 10 < sum(recovered) < 20
+    page = done(broker.history("room:old", history=history, after=old))
+    assert not page.recovered
+    assert page.position.epoch != old.epoch
+    # What is larger than all that may be held is stored alone.
+    last = done(broker.publish(to("room:new", body=b"x" * 50_000), history=history)).position
+    assert last.offset == 101
+    assert len(done(broker.history("room:new", history=history, after=positions[-1])).entries) == 1
 
 
 def test_a_key_that_is_applied_again_does_not_keep_those_behind_it() -> None:
