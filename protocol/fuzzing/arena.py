@@ -142,7 +142,7 @@ class LocalArena:
                 self._pristine = self._leftovers(app)
             found = []
             for _ in range(rounds):
-                stage = InProcess(app, self.contract.paths[0], self._headers)
+                stage = InProcess(app, self.contract.path, self._headers)
                 exchanges = await play(
                     steps, stage, barrier=self.contract.barrier, until=answers(self.contract)
                 )

@@ -1,11 +1,12 @@
 """The strategy for programs: what several clients do, as a flat list of steps.
 
-Nothing in a program depends on what the server answers, so it shrinks as a list does and can be played anywhere.
-A program is made of moves that are common among clients: say something, say it all at once, say something broken,
-enter a room together, go and come back. A move becomes one step or several, and a client that is not there yet
-connects first.
+Nothing in a program depends on what the server answers, but for the values that a message refers to, so it shrinks as
+a list does and can be played anywhere. A program is made of moves that are common among clients: say something, say
+it all at once, say something broken, enter a room together, go and come back. A move becomes one step or several, and
+a client that is not there yet connects first.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +19,8 @@ from protocol.fuzzing.frames import Label, frames
 from protocol.fuzzing.jsonschema import JsonSchema, alternatives, shape, validator
 from protocol.fuzzing.messages import tagged_messages
 from protocol.fuzzing.overrides import Override, Overrides
+from protocol.fuzzing.recall import recalls
+from protocol.fuzzing.rooms import Address
 from protocol.fuzzing.strategies import from_schema
 from protocol.testing.transcript import (
     Body,
@@ -41,11 +44,15 @@ MOVES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class _Saying:
-    """A message of a client. ``numbered``: its id is replaced by the next number."""
+    """A message of a client.
+
+    ``numbered``: its id is replaced by the next number. ``recall``: the number of what it refers to, if there is such.
+    """
 
     client: int
     message: Body
     numbered: bool | None
+    recall: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,10 @@ class _Together:
     sayings: tuple[_Saying, ...]
 
 
-_Move = _Saying | _Together | tuple[_Saying, ...] | Step
+_Move = _Saying | _Together | tuple[_Saying | Step, ...] | Step
+
+_NOTHING: Final = st.just(0)
+"""The recall of a message that refers to nothing: in a race it would be another message in each order."""
 
 
 def programs(
@@ -73,7 +83,7 @@ def programs(
     return _Moves(contract, clients, overrides).programs(moves, frozenset(steps))
 
 
-MOVE_NAMES: Final = ("say", "sequence", "race", "broken", "enter", "leave", "pause", "wait")
+MOVE_NAMES: Final = ("say", "sequence", "race", "broken", "enter", "connect", "leave", "pause", "wait")
 
 
 class _Moves:
@@ -84,7 +94,10 @@ class _Moves:
         self._clients = clients
         self._tags = grammar.tags(())
         self._overrides = overrides
-        self._rooms = self._meeting()
+        self._meeting = self._rooms()
+        self._recalls = recalls(
+            grammar.schemas, contract.sends, {name for name in (contract.id, "key") if name}
+        )
         self._message = self._messages(self._tags)
         self._numbered = _numbering(contract)
 
@@ -94,13 +107,15 @@ class _Moves:
             "sequence": self._sequences,
             "race": lambda: [self._race(), self._echo()] if self._clients > 1 else [self._echo()],
             "broken": lambda: [self._broken()],
-            "enter": self._enter,
+            "enter": lambda: [*self._enter(), *self._return()],
+            "connect": self._connect,
             "leave": lambda: [st.one_of(st.builds(Drop, self._client), st.builds(Close, self._client))],
             "pause": lambda: [st.one_of(st.builds(Resume, self._client), st.builds(Pause, self._client))],
             "wait": lambda: [st.builds(Wait, st.sampled_from((1.0, 60.0)))],
         }
         found = [made for name in MOVE_NAMES if not names or name in names for made in makers[name]()]
-        opening = self._enter() if not names or "enter" in names else []
+        openings = {"enter": self._enter, "connect": self._connect}
+        opening = [made for name in openings if not names or name in names for made in openings[name]()]
         first = st.lists(st.one_of(opening), max_size=1) if opening else st.just([])
         rest = st.lists(st.one_of(found), min_size=1, max_size=moves)
         return st.builds(lambda one, more: self._assemble([*one, *more]), first, rest)
@@ -108,35 +123,60 @@ class _Moves:
     # Moves.
 
     def _messages(self, tags: list[str]) -> SearchStrategy[Body]:
-        overrides = {**self._rooms, **(self._overrides or {})}
+        overrides: dict[Any, Override] = {**(self._overrides or {})}
+        if self._contract.room is not None:
+            member, schemas = self._contract.room.member, self._contract.grammar.schemas
+            places = {f"{tag}.{member}" for tag in self._tags if self._names_room(schemas[tag])}
+            overrides = {**dict.fromkeys(places, self._meeting), **overrides}
         return tagged_messages(self._contract.grammar, tags, overrides).map(lambda pair: pair[1])
 
-    def _meeting(self) -> dict[str, Override]:
-        """Nearly always one room, the same in all messages of a program: clients have to meet."""
+    def _rooms(self) -> SearchStrategy[Any]:
+        """Nearly always one room, the same in all of a program: clients have to meet."""
         rules, grammar = self._contract.room, self._contract.grammar
         if rules is None:
-            return {}
-        schema = grammar.schemas[min(rules.joins)]
-        own = schema["properties"][rules.member]
+            return st.nothing()
+        schema = next((grammar.schemas[tag] for tag in self._naming()), {})
+        own = schema.get("properties", {}).get(rules.member, {"type": "string"})
         whole = {**own, **{name: schema[name] for name in ("$defs", "components") if name in schema}}
         names = from_schema(whole, Overrides({}, {}), name=rules.member)
         if known := [name for name in rules.names if validator(whole, whole).is_valid(name)]:
             names = st.one_of(st.sampled_from(known), st.sampled_from(known), names)
         meeting, other = (st.shared(names, key=f"protocol.fuzzing room {number}") for number in range(2))
-        return {
-            f"{tag}.{rules.member}": st.one_of(meeting, meeting, meeting, meeting, other)
-            for tag in self._tags
-            if shape(grammar.schemas[tag].get("properties", {}).get(rules.member, {})) == shape(own)
-        }
+        return st.one_of(meeting, meeting, meeting, meeting, other)
 
-    def _saying(self, message: SearchStrategy[Body]) -> SearchStrategy[_Saying]:
-        return st.builds(_Saying, self._client, message, st.sampled_from((True, True, True, False, None)))
+    def _naming(self) -> list[str]:
+        """The tags of messages that name a room, those that join one first."""
+        rules, schemas = self._contract.room, self._contract.grammar.schemas
+        assert rules is not None
+        naming = [tag for tag in self._tags if rules.member in schemas[tag].get("properties", {})]
+        return sorted(naming, key=lambda tag: (tag not in rules.joins, tag))
+
+    def _names_room(self, schema: JsonSchema) -> bool:
+        """Whether a message names a room in the same way as those that join one."""
+        rules = self._contract.room
+        assert rules is not None
+        forms = [
+            shape(one["properties"][rules.member])
+            for one in (schema, self._contract.grammar.schemas[self._naming()[0]])
+            if rules.member in one.get("properties", {})
+        ]
+        return len(forms) == 2 and forms[0] == forms[1]
+
+    def _saying(self, message: SearchStrategy[Body], recall: SearchStrategy[int]) -> SearchStrategy[_Saying]:
+        return st.builds(
+            _Saying, self._client, message, st.sampled_from((True, True, True, False, None)), recall
+        )
+
+    def _recalling(self) -> SearchStrategy[int]:
+        """One message in four refers to something, where it can."""
+        most = max((len(self._recalls[tag]) for tag in self._tags), default=0)
+        return st.integers(0, 4 * most).map(lambda number: max(0, number - 3 * most)) if most else _NOTHING
 
     def _say(self) -> SearchStrategy[_Move]:
-        return self._saying(self._message)
+        return self._saying(self._message, self._recalling())
 
     def _race(self) -> SearchStrategy[_Move]:
-        return st.lists(self._saying(self._message), min_size=2, max_size=3).map(
+        return st.lists(self._saying(self._message, _NOTHING), min_size=2, max_size=3).map(
             lambda found: _Together(tuple(found))
         )
 
@@ -146,7 +186,7 @@ class _Moves:
             lambda saying, others: _Together(
                 (saying, *(_Saying(client, saying.message, saying.numbered) for client in others))
             ),
-            self._saying(self._message),
+            self._saying(self._message, _NOTHING),
             st.lists(self._client, min_size=1, max_size=2),
         )
 
@@ -166,7 +206,7 @@ class _Moves:
                 )
             )
 
-        return [st.builds(sequence, self._saying(self._messages(list(found))), st.integers(2, 3))]
+        return [st.builds(sequence, self._saying(self._messages(list(found)), _NOTHING), st.integers(2, 3))]
 
     def _text_of(self, tag: str) -> str | None:
         """A member of a message that may be any text, and that names no room."""
@@ -194,6 +234,51 @@ class _Moves:
         )
         return [entering]
 
+    def _return(self) -> list[SearchStrategy[_Move]]:
+        """A client leaves, something is said, and it comes back to where it was, as far as it knows."""
+        rules = self._contract.room
+        joins = [] if rules is None else sorted(tag for tag in rules.joins if self._recalls[tag])
+        if not joins:
+            return []
+        gone = st.one_of(st.builds(Drop, self._client), st.builds(Close, self._client))
+        recall = st.integers(1, max(len(self._recalls[tag]) for tag in joins))
+        return [
+            st.builds(
+                _returning,
+                gone,
+                st.lists(self._saying(self._message, _NOTHING), max_size=2),
+                self._messages(joins),
+                recall,
+            )
+        ]
+
+    def _connect(self) -> list[SearchStrategy[_Move]]:
+        """One client, or several one after the other, connect to one of the addresses that are not the usual one."""
+        addresses = [address for address in self._contract.addresses if address.parameters]
+        others = [address.path() for address in self._contract.addresses[1:] if not address.parameters]
+        paths = [self._path(address) for address in addresses]
+        paths += [st.sampled_from(others)] if others else []
+        if not paths:
+            return []
+        path = st.one_of(paths)
+        return [
+            st.builds(Connect, self._client, path),
+            st.builds(
+                lambda path, count: tuple(Connect(client, path) for client in range(count)),
+                path,
+                st.integers(1, self._clients),
+            ),
+        ]
+
+    def _path(self, address: Address) -> SearchStrategy[str]:
+        """Paths of an address; where they name a room, mostly that in which clients meet."""
+        values: dict[str, SearchStrategy[str]] = {}
+        for name, known in address.parameters:
+            values[name] = st.sampled_from(known)
+            if self._contract.room is not None and name == self._contract.room.member:
+                values[name] = st.one_of(self._meeting.filter(_is_plain), values[name])
+        return st.fixed_dictionaries(values).map(address.path)
+
     def _broken(self) -> SearchStrategy[_Move]:
         broken = frames(
             self._contract.grammar, labels=(Label.NEAR_VALID, Label.GARBAGE), overrides=self._overrides
@@ -212,22 +297,38 @@ class _Moves:
                 case _Together(sayings):
                     steps.append(Burst(tuple(self._send(saying, numbers) for saying in sayings)))
                 case tuple():
-                    steps += [self._send(saying, numbers) for saying in move]
+                    steps += [self._send(one, numbers) if isinstance(one, _Saying) else one for one in move]
                 case _:
                     steps.append(move)
         return connected(steps)
 
     def _send(self, saying: _Saying, numbers: Iterator[int]) -> Send:
         message = saying.message
+        tag = self._contract.tag(message, sent=True) or ""
         name = self._contract.id
         if name is not None and saying.numbered is not False:
-            tag = self._contract.tag(message, sent=True)
-            required = tag is not None and name in self._contract.grammar.schemas[tag].get("required", ())
+            required = name in self._contract.grammar.schemas.get(tag, {}).get("required", ())
             if saying.numbered and self._numbered is not None:
                 message = {**message, name: self._numbered(next(numbers))}
             elif saying.numbered is None and not required:
                 message = {key: value for key, value in message.items() if key != name}
-        return Send(saying.client, dumped(message))
+        known = self._recalls.get(tag, ())
+        return Send(
+            saying.client,
+            dumped(message),
+            known[saying.recall - 1] if 0 < saying.recall <= len(known) else (),
+        )
+
+
+def _is_plain(name: object) -> bool:
+    """Whether a name can be a parameter of a path without escapes."""
+    return isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9._~-]{1,64}", name) is not None
+
+
+def _returning(
+    gone: Drop | Close, meanwhile: list[_Saying], message: Body, recall: int
+) -> tuple[_Saying | Step, ...]:
+    return (gone, *meanwhile, _Saying(gone.client, message, True, recall))
 
 
 def _numbering(contract: Contract) -> Callable[[int], int | str] | None:
@@ -253,7 +354,7 @@ def connected(steps: Iterable[Step]) -> Program:
     paused: set[int] = set()
     for step in steps:
         match step:
-            case Connect(client, _):
+            case Connect(client):
                 if client in there:
                     continue
                 there.add(client)

@@ -55,10 +55,11 @@ class Talk:
     """One connection: its client, and what was said on it.
 
     ``first`` and ``last`` are the numbers of the exchanges in which it began and ended. ``ended``: by whom, or how;
-    ``None`` for one that was open to the end.
+    ``None`` for one that was open to the end. ``parameters``: those of its path.
     """
 
     client: int
+    parameters: Mapping[str, str]
     first: int
     last: int
     ended: str | None
@@ -115,8 +116,8 @@ class Run:
         for at, exchange in enumerate(self.exchanges):
             step = exchange.step
             match step:
-                case Connect(client, _) if client not in exchange.refused and client not in exchange.silent:
-                    by_client[client] = _Open(client, at)
+                case Connect(client) if client not in exchange.refused and client not in exchange.silent:
+                    by_client[client] = _Open(client, at, self.contract.parameters(step))
                     found.append(by_client[client])
                 case Pause(client) if client in by_client:
                     by_client[client].paused = True
@@ -186,8 +187,9 @@ def decoded(data: Data) -> Body | None:
 class _Open:
     """A connection while the exchanges are read."""
 
-    def __init__(self, client: int, first: int) -> None:
+    def __init__(self, client: int, first: int, parameters: Mapping[str, str]) -> None:
         self.client = client
+        self.parameters = parameters
         self.first = first
         self.last: int | None = None
         self.ended: str | None = None
@@ -203,6 +205,7 @@ class _Open:
     def closed_at(self, end: int) -> Talk:
         return Talk(
             self.client,
+            self.parameters,
             self.first,
             end if self.last is None else self.last,
             self.ended,

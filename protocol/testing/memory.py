@@ -27,7 +27,7 @@ class Memory:
                     self._look(client, parsed(data), None)
 
     def resolved(self, step: Step) -> Step:
-        """The step with what it refers to."""
+        """The step with what it refers to, and without references where that has not come."""
         match step:
             case Send(refers=refers) if refers:
                 return self._sent(step)
@@ -37,12 +37,12 @@ class Memory:
 
     def _sent(self, send: Send) -> Send:
         body = parsed(send.data)
-        for reference in send.refers:
-            values = self._known(send.client, reference)
-            if body is None or not values:
-                return send
-            body = _placed(body, reference.at, values[max(0, len(values) - 1 - reference.back)])
-        return send if body is None else replace(send, data=dumped(body))
+        values = [self._known(send.client, reference) for reference in send.refers]
+        if body is None or not all(values):
+            return replace(send, refers=())
+        for reference, known in zip(send.refers, values, strict=True):
+            body = _placed(body, reference.at, known[max(0, len(known) - 1 - reference.back)])
+        return replace(send, data=dumped(body)) if send.refers else send
 
     def _known(self, client: int, reference: Reference) -> list[Value]:
         """The values under a name, the last one last."""

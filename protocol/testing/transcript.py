@@ -63,7 +63,7 @@ class Send:
     """A client sends one frame.
 
     ``refers``: what is put into the frame when it is sent, all of it or nothing; ``data`` is what is sent where
-    something has not come, and in an exchange what was sent.
+    something has not come. In an exchange ``data`` is what was sent.
     """
 
     client: int

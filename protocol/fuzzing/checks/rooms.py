@@ -2,13 +2,15 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from protocol.fuzzing.checks.base import Check, Finding
-from protocol.fuzzing.contract import Contract, RoomRules
+from protocol.fuzzing.contract import Contract
+from protocol.fuzzing.rooms import RoomRules
 from protocol.fuzzing.run import Received, Run, Sent, Talk
 from protocol.testing.comparison import comparable
-from protocol.testing.transcript import Connect, Data, Pause, Send, parsed, sends_of, shortened
+from protocol.testing.transcript import Connect, Data, Pause, Send, Wait, parsed, sends_of, shortened
 
 # Isolation.
 
@@ -61,7 +63,8 @@ class _Presence:
 
     def inside(self, room: str, at: int) -> bool:
         """Whether the connection may be in the room at the beginning of the exchange, or joins in it."""
-        found = False
+        # A path may enter the room by itself, whose name may say more than the parameter does.
+        found = any(value in room for value in self._talk.parameters.values())
         for when, inside in self._timeline.get(room, ()):
             if when < at:
                 found = inside
@@ -234,12 +237,22 @@ def _heard_in_order(
 
 # What is left.
 
+_MISSED: Final = 1.0
+"""Seconds after which a server has missed who has gone."""
+
 
 def _clean_room(run: Run) -> Finding | None:
     found = _ghost(run)
-    if found is not None and run.learns(tuple(exchange.step for exchange in run.exchanges[run.newcomers :])):
-        return _ghost(run)
-    return found
+    steps = tuple(exchange.step for exchange in run.exchanges)
+    if found is not None and run.learns(steps[run.newcomers :]):
+        found = _ghost(run)
+    if found is None or run.prompt or run.again is None:
+        return found
+    # Who has gone may not be missed yet.
+    arrival = next(at for at in range(run.newcomers, len(steps)) if isinstance(steps[at], Connect))
+    later = run.again((*steps[:arrival], Wait(_MISSED), *steps[arrival:]))
+    later.newcomers = arrival + 1
+    return None if _ghost(later) is None else found
 
 
 def _ghost(run: Run) -> Finding | None:
@@ -285,7 +298,10 @@ def visits(contract: Contract, steps: tuple[Any, ...]) -> list[tuple[Connect | S
     if rules is None:
         return found
     rooms: set[str] = set()
+    paths: set[str] = set()
     for step in steps:
+        if isinstance(step, Connect):
+            paths.update(contract.parameters(step).values())
         for send in sends_of(step):
             if contract.objection(send.data) is not None:
                 continue
@@ -293,9 +309,11 @@ def visits(contract: Contract, steps: tuple[Any, ...]) -> list[tuple[Connect | S
             room = _names(rules, sent)
             if sent.tag not in rules.joins or room is None or not isinstance(step, Send):
                 return found
+            if any(value in room for value in paths):
+                return found  # Its path has let somebody in already.
             if room not in rooms and len(rooms) < 2:
                 rooms.add(room)
-                found.append((Connect(send.client), send))
+                found.append((Connect(send.client), replace(send, refers=())))
     return found
 
 

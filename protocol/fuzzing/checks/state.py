@@ -2,47 +2,57 @@
 
 import json
 from collections import Counter
-from itertools import pairwise, permutations
-from typing import Any
+from itertools import pairwise, permutations, takewhile
+from typing import Any, Final
 
 from protocol.fuzzing.checks.base import Check, Finding
 from protocol.fuzzing.run import Run
 from protocol.testing.comparison import comparable
-from protocol.testing.transcript import Burst, Close, Drop, Pause, Send, Step
+from protocol.testing.transcript import Burst, Close, Drop, Pause, Send, Step, sends_of
 
-_RACERS = 3
+_RACERS: Final = 3
 """The most messages at once of which every order is tried."""
+
+_ATTEMPTS: Final = 3
+"""How often each order is tried where time is real."""
 
 
 def _serialisability(run: Run) -> Finding | None:
     steps = tuple(exchange.step for exchange in run.exchanges[: run.newcomers])
-    found = next(((at, step) for at, step in enumerate(steps) if _is_race(step)), None)
+    at = next((at for at, step in enumerate(steps) if _is_race(step)), None)
     # Who does not read, or has gone and is not missed yet, makes what comes a matter of time.
     confusing = Pause if run.prompt else (Pause, Close, Drop)
-    if found is None or run.again is None or any(isinstance(step, confusing) for step in steps):
+    if at is None or run.again is None or any(isinstance(step, confusing) for step in steps):
         return None
     if any(run.contract.is_for_later(frame.body) for talk in run.talks for frame in talk.received):
         return None
-    at, burst = found
-    assert isinstance(burst, Burst)
-    orders = [(*steps[:at], *sends, *steps[at + 1 :]) for sends in _orders(burst.sends)]
-    if _is_one_of(run, orders) or (run.learns(orders[0]) and _is_one_of(run, orders)):
+    # What refers to what came of a race may be another message in each order.
+    rest = takewhile(lambda step: not any(send.refers for send in sends_of(step)), steps[at + 1 :])
+    before, burst, after = steps[:at], steps[at], tuple(rest)
+    end = at + 1 + len(after)
+    orders = [(*before, *sends, *after) for sends in _orders(sends_of(burst))]
+    if _is_one_of(run, end, orders) or (run.learns(orders[0]) and _is_one_of(run, end, orders)):
         return None
-    if _outcome(run, run.again(steps)) != _outcome(run, run):
+    if not _is_one_of(run, end, [(*before, burst, *after)]):
         return None  # The server throws dice, or time does: that is not for this check.
     return Finding(at, "What came of the messages at once is none of what comes of them one after the other.")
 
 
-def _is_one_of(run: Run, orders: list[tuple[Step, ...]]) -> bool:
+def _is_one_of(run: Run, end: int, programs: list[tuple[Step, ...]]) -> bool:
+    """Whether what came before ``end`` comes of one of ``programs``."""
     assert run.again is not None
-    happened = _outcome(run, run)
-    return any(_outcome(run, run.again(order)) == happened for order in orders)
+    happened = outcome(run, run, end)
+    # What comes late may be missed, so that once proves nothing.
+    attempts = 1 if run.prompt else _ATTEMPTS
+    return any(outcome(run, run.again(program)) == happened for _ in range(attempts) for program in programs)
 
 
 def _is_race(step: Step) -> bool:
+    """Whether several clients say something at once that is the same in every order."""
     return (
         isinstance(step, Burst)
         and len(step.sends) <= _RACERS
+        and not any(send.refers for send in step.sends)
         and len({send.client for send in step.sends}) > 1
     )
 
@@ -59,12 +69,15 @@ def _orders(sends: tuple[Send, ...]) -> dict[tuple[Send, ...], None]:
     return found
 
 
-def _outcome(run: Run, played: Run) -> dict[str, Any]:
-    """All that each client got, in any order: what arrives between two answers depends on the moment."""
+def outcome(run: Run, played: Run, end: int | None = None) -> dict[str, Any]:
+    """All that each client got, in any order: what arrives between two answers depends on the moment.
+
+    ``end``: before which exchange; by default, before newcomers come.
+    """
     frames: dict[int, Counter[str]] = {}
     ends: dict[int, list[int]] = {}
     varying = run.contract.varying
-    for exchange in played.exchanges[: played.newcomers]:
+    for exchange in played.exchanges[: played.newcomers if end is None else end]:
         for client, received in exchange.received.items():
             found = frames.setdefault(client, Counter())
             found.update(

@@ -1,0 +1,187 @@
+"""A contract from a channel of an AsyncAPI document, whoever has written that."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from protocol.asyncapi import Reader
+from protocol.asyncapi.reading import Action
+from protocol.envelope import Envelope
+from protocol.exceptions import ConfigurationError
+from protocol.fuzzing.contract import Contract, Range, discriminators
+from protocol.fuzzing.grammar import Grammar
+from protocol.fuzzing.jsonschema import JsonSchema
+from protocol.fuzzing.rooms import Address, names_of, recognised
+from protocol.testing.transcript import Barrier
+
+
+class Channel:
+    """One channel of an AsyncAPI document; the first, unless ``name`` says which."""
+
+    def __init__(self, document: Mapping[str, Any], name: str | None) -> None:
+        self._reader = Reader(document)
+        channels = self._reader.channels()
+        if not channels or (name is not None and name not in channels):
+            raise ConfigurationError(
+                f"The document has no channel{f' {name!r}' if name else ''}; there are: {', '.join(channels)}."
+            )
+        self._name = next(iter(channels)) if name is None else name
+        self._channel = channels[self._name]
+        self._operations = [
+            operation
+            for operation in self._reader.operations().values()
+            if operation["channel"].get("$ref") == f"#/channels/{self._name}"
+        ]
+        self._ids: dict[Action, str] = {}
+
+    def contract(self, envelope: Envelope | None = None, grammar: Grammar | None = None) -> Contract:
+        """The contract; ``envelope`` and ``grammar`` where more is known than the document says."""
+        takes, sends = self._schemas("receive"), self._schemas("send")
+        if not takes:
+            raise ConfigurationError(f"The server receives nothing on the channel {self._name!r}.")
+        answers: dict[str, set[str]] = {tag: set() for tag in takes}
+        streams, unordered = set[str](), set[str]()
+        for operation in self._operations:
+            if operation["action"] == "receive":
+                reply = self._reader.resolve(operation.get("reply", {}))
+                replies = {self._tag(pointer) for pointer in self._reader.pointers(reply)} if reply else set()
+                for tag in map(self._tag, self._reader.pointers(operation)):
+                    answers.setdefault(tag, set()).update(replies)
+                    streams |= {tag} if operation.get("x-stream") else set()
+                    unordered |= (
+                        {tag} if operation.get("x-stream") or operation.get("x-concurrent") else set()
+                    )
+        names = self._inferred(takes, sends) if envelope is None else envelope
+        control = {name for name in (names.ping, names.cancel, names.authenticate) if name is not None}
+        tags = discriminators(takes)
+        barrier = None
+        if names.ping in takes and names.id is not None and names.ref is not None and tags:
+            barrier = Barrier({next(iter(tags)): names.ping}, names.id, names.ref)
+        addresses = self._addresses()
+        grammar = grammar or replace(Grammar.from_schemas(takes), control=frozenset(control & takes.keys()))
+        return Contract(
+            grammar=grammar,
+            sends=sends,
+            answers={tag: frozenset(found) for tag, found in answers.items()},
+            streams=frozenset(streams),
+            unordered=frozenset(unordered if names.cancel is None else {*unordered, names.cancel}),
+            id=names.id,
+            ref=names.ref,
+            error=names.error,
+            ack=names.ack,
+            offset=names.offset,
+            barrier=barrier,
+            error_codes=self._codes(sends.get(names.error or "")),
+            close_codes=self._closes(),
+            addresses=addresses,
+            room=recognised(
+                grammar.schemas,
+                addresses,
+                names_of(room["pattern"] for room in self._channel.get("x-rooms", ())),
+            ),
+        )
+
+    def _addresses(self) -> tuple[Address, ...]:
+        """Of this channel, and of the others on which the same is said."""
+        channels = self._reader.channels()
+        same = [
+            name for name in channels if name != self._name and self._says(name) == self._says(self._name)
+        ]
+        found = [
+            Address.of(
+                channel,
+                {key: self._reader.resolve(one) for key, one in channel.get("parameters", {}).items()},
+            )
+            for channel in (channels[name] for name in (self._name, *same))
+            if channel.get("address")
+        ]
+        return tuple(sorted(found, key=lambda address: address.template != self._channel.get("address"))) or (
+            Address("/ws"),
+        )
+
+    def _says(self, name: str) -> list[set[str]]:
+        actions: tuple[Action, ...] = ("receive", "send")
+        return [
+            {self._tag(payload.pointer) for payload in self._reader.messages(name, action)}
+            for action in actions
+        ]
+
+    def _schemas(self, action: Action) -> dict[str, JsonSchema]:
+        found = {}
+        for payload in self._reader.messages(self._name, action):
+            found[self._tag(payload.pointer)] = modern(payload.schema)
+            message = self._reader.at(payload.pointer)
+            correlation = self._reader.resolve(self._reader.resolve(message).get("correlationId", {}))
+            location = correlation.get("location", "")
+            if location.startswith("$message.payload#/"):
+                self._ids.setdefault(action, location.rpartition("/")[2])
+        return found
+
+    def _tag(self, pointer: str) -> str:
+        """The constant by which a message is told apart, or its name."""
+        payload = self._reader.payload(pointer)
+        properties = payload.schema.get("properties", {})
+        for name in ("type", *properties):
+            sub = self._reader.resolve(properties.get(name, {}))
+            constant = sub.get("const", sub["enum"][0] if len(sub.get("enum", ())) == 1 else None)
+            if isinstance(constant, str):
+                return constant
+        return payload.name
+
+    def _inferred(self, takes: Mapping[str, JsonSchema], sends: Mapping[str, JsonSchema]) -> Envelope:
+        """The names that a document of somebody else seems to use."""
+        id, ref = self._ids.get("receive"), self._ids.get("send")
+        both = id is not None and ref is not None
+        ping = both and "ping" in takes and "pong" in sends
+        offset = any("offset" in schema.get("properties", {}) for schema in sends.values())
+        return Envelope(
+            id=id if both else None,
+            key=None,
+            ref=ref if both else None,
+            offset="offset" if offset and ref != "offset" else None,
+            ack="ack" if "ack" in sends else None,
+            error="error" if "error" in sends else None,
+            cancel="cancel" if "cancel" in takes else None,
+            ping="ping" if ping else None,
+            pong="pong" if ping else None,
+            authenticate="authenticate" if "authenticate" in takes else None,
+        )
+
+    def _codes(self, error: JsonSchema | None) -> frozenset[str] | None:
+        found = self._channel.get("x-error-codes")
+        if found is None and error is not None:
+            found = error.get("properties", {}).get("code", {}).get("enum")
+        return None if found is None else frozenset(found)
+
+    def _closes(self) -> tuple[Range, ...] | None:
+        found = self._channel.get("x-close-codes")
+        if found is None:
+            return None
+        ranges = [str(text).partition("-") for text in found]
+        return ((1000, 1001), *((int(low), int(high or low)) for low, _, high in ranges))
+
+
+def modern(schema: Any) -> Any:
+    """A schema of Draft 07 in the words of 2020-12, which everything here reads."""
+    if isinstance(schema, list):
+        return [modern(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {
+        key: value if key in _VALUES else modern(value)
+        for key, value in schema.items()
+        if key not in _NO_MORE
+    }
+    if isinstance(found.get("items"), list):
+        found["prefixItems"] = found.pop("items")
+        if "additionalItems" in found:
+            found["items"] = found.pop("additionalItems")
+    if isinstance(found.get("dependencies"), dict):
+        for name, value in found.pop("dependencies").items():
+            keyword = "dependentRequired" if isinstance(value, list) else "dependentSchemas"
+            found.setdefault(keyword, {})[name] = value
+    return found
+
+
+_VALUES: Final = frozenset({"const", "default", "enum", "example", "examples"})
+_NO_MORE: Final = frozenset({"$id", "$schema"})
