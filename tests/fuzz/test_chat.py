@@ -7,13 +7,13 @@ from protocol.testing.transcript import Connect, Exchange, Send, Transcript
 from tests.fuzz import wrong_chat
 from tests.fuzz.chat import create_app, login
 
-test_the_chat_keeps_its_promises = fuzz_test(create_app, clients=3, login=login, max_examples=150)
+test_the_chat_keeps_its_promises = fuzz_test(create_app, clients=3, login=login, max_examples=100)
 
 test_the_chat_keeps_its_promises_for_long = pytest.mark.long(
     fuzz_test(create_app, clients=3, login=login, max_examples=20_000)
 )
 
-test_the_small_chat_keeps_its_promises = fuzz_test(wrong_chat.create_app, max_examples=100)
+test_the_small_chat_keeps_its_promises = fuzz_test(wrong_chat.create_app, max_examples=60)
 
 
 def test_publishing_without_membership_is_found() -> None:
