@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 
 from protocol.asyncapi import Described, at, build
 from protocol.asyncapi.served import SPEAKS, routes_of
-from protocol.exceptions import ConfigurationError
+from protocol.exceptions import ConfigurationError, LocalProtocolError
 from protocol.middleware.protocol import SERVE, ProtocolMiddleware, Served
 from protocol.types import Receive, Scope, Send, User
 
@@ -43,9 +43,14 @@ def router_of(protocol: Routed) -> APIRouter:
     """Make the router that serves ``protocol``."""
     middleware = ProtocolMiddleware(_accept, protocol)
 
-    async def socket(websocket: WebSocket, user: User | None) -> None:
-        if user is not None:
+    async def socket(websocket: WebSocket, user: object) -> None:
+        if isinstance(user, User):
             websocket.scope["user"] = user
+        elif user is not None:
+            raise LocalProtocolError(
+                f"The dependency user= of the protocol {protocol.title!r} has to return a User, or None for nobody, "
+                f"not {type(user).__name__}."
+            )
         # Starlette's own methods check what has been sent and received, and so does the middleware.
         receive = getattr(websocket, "_receive", websocket.receive)
         send = getattr(websocket, "_send", websocket.send)

@@ -36,6 +36,11 @@ class User:
     id: str
     claims: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
+    def __post_init__(self) -> None:
+        given: object = self.id
+        if not isinstance(given, str):
+            raise TypeError(f"User(id=…) is a string, not {type(given).__name__}: write User(str(id)).")
+
 
 @dataclass(frozen=True, slots=True)
 class Position:

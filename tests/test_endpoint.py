@@ -1,15 +1,13 @@
 """The router of a protocol in an application: what has to stand apart, stands apart or is refused."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from fastapi import APIRouter, FastAPI
 
-from protocol import ConfigurationError, Message, MessageProtocol
-
-
-class Say(Message, type="say"):
-    text: str
+from protocol import ConfigurationError, LocalProtocolError, MessageProtocol, User
+from protocol.testing import Client
 
 
 def start(app: FastAPI) -> None:
@@ -51,3 +49,25 @@ def test_a_prefix_keeps_protocols_apart_and_one_protocol_may_be_included_twice()
     app.include_router(chat.router)
     app.include_router(inner)
     start(app)
+
+
+@pytest.mark.parametrize("returned", ["ann", {"id": "ann"}])
+async def test_who_connects_is_a_user_or_nobody(returned: object) -> None:
+    async def somebody() -> object:
+        return returned
+
+    app = FastAPI()
+    app.include_router(MessageProtocol("Chat", user=somebody).router)
+    with pytest.raises(LocalProtocolError) as caught:
+        await Client(app).connect()
+    assert str(caught.value) == (
+        "The dependency user= of the protocol 'Chat' has to return a User, or None for nobody, not "
+        f"{type(returned).__name__}."
+    )
+
+
+def test_the_id_of_a_user_is_a_string() -> None:
+    number: Any = 5
+    with pytest.raises(TypeError) as caught:
+        User(number)
+    assert str(caught.value) == "User(id=…) is a string, not int: write User(str(id))."
