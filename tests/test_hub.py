@@ -23,7 +23,6 @@ from protocol import (
 )
 from protocol.exceptions import LocalProtocolError, Unavailable
 from protocol.node import Node
-from protocol.replay import MAX_HELD
 from protocol.testing import Client, settle
 
 
@@ -253,16 +252,20 @@ async def test_who_is_held_back_while_joining_counts_as_a_receiver() -> None:
         assert [frame["text"] for frame in ann.frames if frame["type"] == "text"] == ["a", "c"]
 
 
-async def test_too_much_that_waits_for_the_answer_ends_the_connection() -> None:
+@pytest.mark.parametrize("room", ["quiet-1", "kept-1"])
+async def test_too_much_that_waits_for_the_answer_ends_the_connection(room: str) -> None:
     rig = Rig()
     async with rig.client("ann") as ann, rig.client("bob") as bob:
-        await bob.request(Join(room="r1"))
-        await ann.send(Join(room="r1", wait=5), id=1)
+        await bob.request(Join(room=room))
+        await ann.send(Join(room=room, wait=5), id=1)
         await settle()
-        for index in range(MAX_HELD + 1):
-            await rig.chat.rooms["r1"].publish(Text(text=str(index)))
+        for index in range(1000):
+            await rig.chat.rooms[room].publish(Text(text=str(index)))
+        await settle()
+        assert ann.closed is None
+        await rig.chat.rooms[room].publish(Text(text="one too many"))
         assert await ann.expect_close() == (3010, "insufficient state")
-        await bob.expect(Text, text=str(MAX_HELD))
+        await bob.expect(Text, text="one too many")
 
 
 async def test_who_comes_back_gets_what_was_missed_then_what_is_live() -> None:
