@@ -11,6 +11,9 @@ VERSIONS := 3.11 3.12 3.13
 EXTRAS := chat,fuzz,metrics,redis
 PYTEST_FLAGS := -n auto
 
+# The tests start many processes; each would compile every module for itself.
+unexport PYTHONDONTWRITEBYTECODE
+
 # The first of some commands that is a Python >= 3.11 able to make virtual environments. A command that is on PATH need
 # not run: a pyenv shim fails for a version that is not active.
 first_python = $(shell for python in $(1); do \
@@ -106,5 +109,5 @@ $(UV): | .venv/bin/python
 .venvs/oldest/test.stamp: RESOLUTION := --resolution lowest-direct
 .venvs/%/test.stamp: pyproject.toml $(UV)
 	$(UV) venv --quiet --clear --python '$(PYTHON)' .venvs/$*
-	$(UV) pip install --quiet --python .venvs/$* $(RESOLUTION) --editable '.[$(EXTRAS)]' --group test
+	$(UV) pip install --quiet --compile-bytecode --python .venvs/$* $(RESOLUTION) --editable '.[$(EXTRAS)]' --group test
 	@touch $@
