@@ -334,7 +334,7 @@ class _Ping:
     def __init__(self, pong: Message) -> None:
         self._pong = pong
 
-    async def __call__(self, message: BaseModel, connection: Connection, node: Node) -> BaseModel:
+    async def call(self, message: BaseModel, connection: Connection, node: Node) -> BaseModel:
         return self._pong
 
 
@@ -343,7 +343,7 @@ class _Authenticate:
 
     concurrent = False
 
-    async def __call__(self, message: Any, connection: Connection, node: Node) -> None:
+    async def call(self, message: Any, connection: Connection, node: Node) -> None:
         verifier: Verifier | None = connection.scope.get(VERIFIER)
         if verifier is None:
             raise UnknownType("No authentication is configured here.", id=connection.request.id)

@@ -297,11 +297,10 @@ class Connection(HTTPConnection):
 
     def reply(self, message: BaseModel, ref: Ref | None = None) -> bool:
         """Transform a message for this connection and queue it; false where a transform dropped it."""
-        shared = self._pipeline.outbound(message)
-        personal = None if shared is None else self._pipeline.personal(shared, self)
-        if personal is None:
+        changed = self._pipeline.addressed(message, self)
+        if changed is None:
             return False
-        self.put(self._pipeline.frame(personal, ref=ref))
+        self.put(self._pipeline.frame(changed, ref))
         return True
 
     def stop(self, code: int, reason: str) -> None:

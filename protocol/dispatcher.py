@@ -57,6 +57,8 @@ class Dispatcher:
         self._beside: dict[asyncio.Task[None], Handling] = {}
         self._ending: tuple[int, str] | None = None
         self._draining: tuple[int, str] | None = None
+        # One of both is set: no further message is handled.
+        self._stopped = False
 
     @property
     def disconnect(self) -> MutableMapping[str, Any] | None:
@@ -97,10 +99,12 @@ class Dispatcher:
 
     def stop(self, code: int, reason: str) -> None:
         self._ending = (code, reason)
+        self._stopped = True
         self._interrupt()
 
     def drain(self, code: int, reason: str) -> None:
         self._draining = (code, reason)
+        self._stopped = True
         if self._current is None:
             self._interrupt()
 
@@ -131,7 +135,7 @@ class Dispatcher:
         self.connection.stop(code, codes.REASONS[code])
 
     async def _serve(self) -> None:
-        while not self._over:
+        while not (self._stopped or self._reader.gone):
             finished = await self._owner.run(self._work())
             item, self._current = self._current, None
             if item is not None and item.cancelled and not finished:
@@ -141,14 +145,10 @@ class Dispatcher:
         if self._draining is not None:
             self.connection.stop(*self._draining)
 
-    @property
-    def _over(self) -> bool:
-        return self._ending is not None or self._draining is not None or self._reader.gone
-
     async def _work(self) -> None:
         """Read and handle, until something had to be waited for: only there can anybody have interrupted."""
         owner, reader, inbox, connection = self._owner, self._reader, self._reader.inbox, self.connection
-        while not (owner.waited or self._over):
+        while not (owner.waited or self._stopped or reader.gone):
             if inbox and connection.full:
                 # Who asks for more than it reads waits for its answers; what it sends is read on meanwhile. Once for
                 # each message: a busy room may keep an outbox full for ever.
@@ -242,7 +242,7 @@ class Dispatcher:
             elif handler is None:
                 await self._pass_on(item, message)
             else:
-                reply = await handler(message, self.connection, self._node)
+                reply = await handler.call(message, self.connection, self._node)
                 if reply is None or not self.connection.reply(reply, item.request.id):
                     self._answers.acknowledge(item.request, item.offset)
             outcome = "ok"
@@ -253,9 +253,12 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 whatever an application's handler raises
             outcome = await self._answers.failed(error, item.request, item.body)
         finally:
-            self._node.hub.release(item)
+            item.ended = True
+            if item.joined:
+                self._node.hub.release(item)
             handling.reset(token)
-            self._handled(item, outcome, started)
+            if self._observers:
+                self._handled(item, outcome, started)
 
     async def _call_beside(
         self, handler: Handler | None, message: BaseModel | None, item: Handling, started: float

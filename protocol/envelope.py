@@ -127,9 +127,9 @@ def readable_id(value: object) -> Ref | None:
 
 def splice(body: bytes, name: str, value: Ref) -> bytes:
     """Add a member to the end of an encoded, non-empty JSON object, without decoding it."""
-    return b"%b,%b:%b}" % (body[:-1], _member(name), orjson.dumps(value))
+    return body[:-1] + _member(name) + orjson.dumps(value) + b"}"
 
 
 @cache
 def _member(name: str) -> bytes:
-    return orjson.dumps(name)
+    return b",%b:" % orjson.dumps(name)

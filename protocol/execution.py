@@ -24,14 +24,11 @@ Running = Callable[[BaseModel, Connection, Node], Awaitable[BaseModel | None]]
 class HandlerCall:
     """A handler, ready to be called; the way with the least work for what it takes."""
 
-    __slots__ = ("_run", "concurrent")
+    __slots__ = ("call", "concurrent")
 
     def __init__(self, handler: Handler) -> None:
         self.concurrent = handler.concurrent
-        self._run = _runner(handler.function)
-
-    def __call__(self, message: BaseModel, connection: Connection, node: Node) -> Awaitable[BaseModel | None]:
-        return self._run(message, connection, node)
+        self.call = _runner(handler.function)
 
 
 def _runner(function: Injected) -> Running:

@@ -150,20 +150,20 @@ class Tolerance:
 class ToleranceMeter:
     """Counts the broken frames of one connection against a :class:`Tolerance`, in O(``minute``) memory."""
 
-    __slots__ = ("_row", "_times", "_tolerance")
+    __slots__ = ("_times", "_tolerance", "row")
 
     def __init__(self, tolerance: Tolerance) -> None:
         self._tolerance = tolerance
-        self._row = 0
+        self.row = 0
         self._times: deque[float] | None = None  # most connections never need it
 
     def good(self) -> None:
         """A frame was valid: the row ends."""
-        self._row = 0
+        self.row = 0
 
     def broken(self, now: float) -> bool:
         """A frame was broken; whether that is one too many, and the connection has to be closed."""
-        self._row += 1
+        self.row += 1
         row, minute = self._tolerance.row, self._tolerance.minute
         if minute is None:
             in_a_minute = False
@@ -172,4 +172,4 @@ class ToleranceMeter:
                 self._times = deque(maxlen=minute)
             self._times.append(now)
             in_a_minute = len(self._times) == minute and now - self._times[0] < 60
-        return in_a_minute or (row is not None and self._row >= row)
+        return in_a_minute or (row is not None and self.row >= row)

@@ -54,10 +54,9 @@ class Handler(Protocol):
     def concurrent(self) -> bool:
         """It runs beside the messages behind it."""
 
-    def __call__(
-        self, message: BaseModel, connection: Connection, node: "Node"
-    ) -> Awaitable[BaseModel | None]:
-        """Handle the message; what is returned is the reply."""
+    @property
+    def call(self) -> Callable[[BaseModel, Connection, "Node"], Awaitable[BaseModel | None]]:
+        """Handles a message; what is returned is the reply."""
 
 
 class Hooks(hub.Hooks, Protocol):

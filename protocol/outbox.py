@@ -45,39 +45,41 @@ class Outbox:
 
 
 class Frame:
-    """One outbound message, encoded once for all its receivers.
+    """One outbound message, encoded and framed once for all its receivers.
 
     Attributes:
-        payload: what the codec made of it.
+        wire: the unmasked WebSocket frame (RFC 6455, section 5.2), never compressed: legal after any negotiation.
+        size: bytes of the payload, which is what the codec made of the message.
         text: whether it goes into a text frame.
         type: the tag of the message.
         slow: what a slow consumer loses of it; ``slow_value`` is the value of the key field.
     """
 
-    __slots__ = ("__dict__", "payload", "slow", "slow_value", "text", "type")
+    __slots__ = ("__dict__", "size", "slow", "slow_value", "text", "type", "wire")
 
     def __init__(
-        self, payload: bytes, type: str, *, text: bool = True, slow: Slow = CLOSE, slow_value: Hashable = None
+        self, payload: bytes, type: str, text: bool = True, slow: Slow = CLOSE, slow_value: Hashable = None
     ) -> None:
-        self.payload = payload
+        size = self.size = len(payload)
+        opcode = 0x81 if text else 0x82
+        if size < 126:
+            self.wire = b"%c%c%b" % (opcode, size, payload)
+        elif size < 65536:
+            self.wire = b"%c\x7e%b%b" % (opcode, size.to_bytes(2, "big"), payload)
+        else:
+            self.wire = b"%c\x7f%b%b" % (opcode, size.to_bytes(8, "big"), payload)
         self.type = type
         self.text = text
         self.slow = slow
         self.slow_value = slow_value
 
     def __len__(self) -> int:
-        return len(self.payload)
+        return self.size
 
-    @cached_property
-    def wire(self) -> bytes:
-        """The unmasked WebSocket frame (RFC 6455, section 5.2), never compressed: legal after any negotiation."""
-        size = len(self.payload)
-        opcode = 0x81 if self.text else 0x82
-        if size < 126:
-            return b"%c%c%b" % (opcode, size, self.payload)
-        if size < 65536:
-            return b"%c\x7e%b%b" % (opcode, size.to_bytes(2, "big"), self.payload)
-        return b"%c\x7f%b%b" % (opcode, size.to_bytes(8, "big"), self.payload)
+    @property
+    def payload(self) -> bytes:
+        """What is framed."""
+        return self.wire[len(self.wire) - self.size :]
 
     @cached_property
     def event(self) -> dict[str, str | bytes]:
@@ -135,10 +137,11 @@ class OutboxQueue:
 
         Returns how many frames were lost to the policy, this one included where it is the one; or ``OVERFLOW``.
         """
-        length = len(frame.payload)
+        length = frame.size
         if frame.slow.policy != "close":
             return self._put_droppable(frame, length)
-        if self._exceeds(length):
+        # Asked only where it may be so: most queues are nearly empty.
+        if (self._behind or self.size + length > self.limit) and self._exceeds(length):
             return OVERFLOW
         self._frames.append(frame)
         self.size += length

@@ -116,6 +116,7 @@ class Pipeline:
         self.stages = stages
         self.rate_limit = rate_limit
         self.decode = registry.inbound.decode
+        self._transformed = {model for model, transforms in stages.items() if transforms != NO_STAGES}
         self._by_tag = {tag: stages.get(model, NO_STAGES) for tag, model in registry.outbound.models.items()}
         discriminator = registry.outbound.discriminator
         self._ack = self._control(discriminator, self.envelope.ack)
@@ -133,8 +134,10 @@ class Pipeline:
 
         What they raise passes through: ``Reject``, or pydantic's ``ValidationError`` from a changed copy.
         """
-        route = self.routes[type(message)]
-        for transform in route.transforms:
+        transforms = self.routes[type(message)].transforms
+        if not transforms:
+            return message
+        for transform in transforms:
             changed = transform(message)
             if changed is None:
                 return None
@@ -156,6 +159,13 @@ class Pipeline:
             message = changed
         return message
 
+    def addressed(self, message: BaseModel, connection: object) -> BaseModel | None:
+        """Run all outbound transforms, for one receiver; ``None`` where one dropped the message."""
+        if type(message) not in self._transformed:
+            return message
+        shared = self.outbound(message)
+        return None if shared is None else self.personal(shared, connection)
+
     def is_personal(self, tag: str) -> bool:
         """Whether messages with ``tag`` differ between receivers."""
         return bool(self._by_tag[tag].personal) if tag in self._by_tag else False
@@ -169,35 +179,31 @@ class Pipeline:
             message = changed
         return message
 
-    def frame(self, message: BaseModel, *, ref: Ref | None = None, offset: int | None = None) -> Frame:
+    def frame(self, message: BaseModel, ref: Ref | None = None, offset: int | None = None) -> Frame:
         """Encode ``message`` with its envelope. Raises ``LocalProtocolError`` for an undeclared type."""
-        slow = self.registry.slow(message)
+        form = self.registry.form(message)
+        slow = form.slow
         value = None if slow.key is None else getattr(message, slow.key)
-        return self.framed(
-            self.registry.encode(message),
-            self.registry.tag(message),
-            ref=ref,
-            offset=offset,
-            slow=slow,
-            slow_value=value,
-        )
+        tag = form.tag or self.registry.tag(message)
+        return self.framed(form.encode(message), tag, ref, offset, slow=slow, slow_value=value)
 
     def framed(
         self,
         body: bytes,
         tag: str,
-        *,
         ref: Ref | None = None,
         offset: int | None = None,
+        *,
         slow: Slow = CLOSE,
         slow_value: Hashable = None,
     ) -> Frame:
         """Put an encoded ``body`` and its envelope into a frame."""
-        if ref is not None and self.envelope.ref is not None:
-            body = splice(body, self.envelope.ref, ref)
-        if offset is not None and self.envelope.offset is not None:
-            body = splice(body, self.envelope.offset, offset)
-        return Frame(self.codec.encode(body), tag, text=self.codec.text, slow=slow, slow_value=slow_value)
+        envelope, codec = self.envelope, self.codec
+        if ref is not None and envelope.ref is not None:
+            body = splice(body, envelope.ref, ref)
+        if offset is not None and envelope.offset is not None:
+            body = splice(body, envelope.offset, offset)
+        return Frame(codec.encode(body), tag, codec.text, slow, slow_value)
 
     def ack(self, ref: Ref, offset: int | None = None) -> Frame | None:
         """The acknowledgement of the message with the id ``ref``; ``None`` where there is none."""

@@ -6,6 +6,7 @@ encoding is pydantic's own serializer. Frames, codecs and transforms are not kno
 
 import enum
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal
 
@@ -67,11 +68,13 @@ class MessageUnion:
         self._choices = choices
         # What the validator of an outbound message leaves beside its fields.
         self._beside = {
-            model: (OFFSET, *(COMPUTED + name for name in model.model_computed_fields)) for model in unique
+            model: (OFFSET, *(COMPUTED + name for name in model.model_computed_fields))
+            for model in unique
+            if direction == "outbound"
         }
         # A model with one tag need not be asked for it.
-        self._tags = {model: tags[0] for model in unique if len(tags := tags_of(model)) == 1}
-        self._tag_fields = {model: tag_field(model) or "" for model in unique if model not in self._tags}
+        self.tags = {model: tags[0] for model in unique if len(tags := tags_of(model)) == 1}
+        self._tag_fields = {model: tag_field(model) or "" for model in unique if model not in self.tags}
         self.known = frozenset(names_of(unique)) | {*envelope.inbound, "[key]"}
         # Where the validator left nothing, though the envelope has the field, the message was replaced by its model.
         self._no_id = None if envelope.id is None or direction == "outbound" else _LOST
@@ -102,7 +105,7 @@ class MessageUnion:
                 frame=body,
             ) from None
         values = message.__dict__
-        if self.direction == "outbound":
+        if self._beside:
             for name in self._beside.get(type(message), ()):
                 values.pop(name, None)
                 message.__pydantic_fields_set__.discard(name)
@@ -110,18 +113,20 @@ class MessageUnion:
         if id is _LOST or key is _LOST:
             found = from_json(body)
             id, key = found.get(self.envelope.id), found.get(self.envelope.key)
-        if _has_constants(body):
+        # Few texts have such a word in them.
+        if not isinstance(body, str) or "NaN" in body or "Infinity" in body:
             _refuse_constants(body, id)
         if id is None and key is None:
             return message, NO_REQUEST
         message.__pydantic_fields_set__.difference_update((ID, KEY))
-        return message, Request(id, key)
+        # `Request(id, key)`, without the function that a named tuple has in between.
+        return message, tuple.__new__(Request, (id, key))
 
     def tag(self, message: BaseModel) -> str:
         """The tag of a message of this direction. Raises ``KeyError`` for another."""
         model = type(message)
-        if model in self._tags:
-            return self._tags[model]
+        if model in self.tags:
+            return self.tags[model]
         tag: str = getattr(message, self._tag_fields[model])
         return tag.value if isinstance(tag, enum.Enum) else tag
 
@@ -170,6 +175,15 @@ class MessageUnion:
         return extended(schema, model, fields, definitions, as_written=as_written)
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How messages of one outbound type are written. ``tag`` is ``None`` where the type has several."""
+
+    encode: Callable[[BaseModel], bytes]
+    tag: str | None
+    slow: Slow
+
+
 class Registry:
     """Both directions of a protocol."""
 
@@ -179,35 +193,34 @@ class Registry:
         self.envelope = envelope
         self.inbound = MessageUnion(receives, envelope, "inbound")
         self.outbound = MessageUnion(sends, envelope, "outbound")
-        self._encoders = {model: _encoder(model) for model in self.outbound.models.values()}
-        self._slow = {model: slow_policy(model) for model in self.outbound.models.values()}
+        self._forms = {
+            model: Form(_encoder(model), self.outbound.tags.get(model), slow_policy(model))
+            for model in self.outbound.models.values()
+        }
 
-    def encode(self, message: BaseModel) -> bytes:
-        """The JSON body of an outbound message, without envelope.
-
-        Raises ``LocalProtocolError`` for a type that is not declared as outbound.
-        """
+    def form(self, message: BaseModel) -> Form:
+        """How ``message`` is written. Raises ``LocalProtocolError`` for a type that is not declared as outbound."""
         try:
-            encoder = self._encoders[type(message)]
+            return self._forms[type(message)]
         except KeyError:
             raise LocalProtocolError(undeclared(type(message))) from None
-        return encoder(message)
+
+    def encode(self, message: BaseModel) -> bytes:
+        """The JSON body of an outbound message, without envelope."""
+        return self.form(message).encode(message)
 
     def tag(self, message: BaseModel) -> str:
         """The tag of an outbound message."""
-        try:
-            return self.outbound.tag(message)
-        except KeyError:
-            raise LocalProtocolError(undeclared(type(message))) from None
+        return self.form(message).tag or self.outbound.tag(message)
 
     def slow(self, message: BaseModel) -> Slow:
         """What a slow consumer loses of the type of ``message``."""
-        return self._slow.get(type(message), CLOSE)
+        return self.form(message).slow
 
     def slow_of(self, tag: str) -> Slow:
         """The same by tag."""
         model = self.outbound.models.get(tag)
-        return CLOSE if model is None else self._slow[model]
+        return CLOSE if model is None else self._forms[model].slow
 
 
 def undeclared(model: type) -> str:
@@ -238,15 +251,10 @@ def _one_discriminator(models: list[type[BaseModel]], direction: Direction) -> s
 _LOST: Final = object()
 
 
-def _has_constants(body: str | bytes) -> bool:
-    """Whether a body may have one of the constants in it, which is rare."""
-    if isinstance(body, str):
-        return "NaN" in body or "Infinity" in body
-    return b"NaN" in body or b"Infinity" in body
-
-
 def _refuse_constants(body: str | bytes, id: Ref | None) -> None:
     """Pydantic reads ``NaN`` and ``Infinity``, which are not JSON; a model with ``Any`` would let them in."""
+    if isinstance(body, bytes) and b"NaN" not in body and b"Infinity" not in body:
+        return
     try:
         from_json(body, allow_inf_nan=False)
     except ValueError:
