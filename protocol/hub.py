@@ -289,7 +289,14 @@ class Hub:
         members = await self._presence.members(room.name)
         if first and members.count <= LISTED:
             said = self._hooks.joined(connection.user, Room(room.name, self._publisher))
-            await self._publisher.announce(said, (room_channel(room.name),), exclude_user=connection.user.id)
+            try:
+                await self._publisher.announce(
+                    said, (room_channel(room.name),), exclude_user=connection.user.id
+                )
+            except asyncio.CancelledError:
+                # Who has heard of it, or the application, has to hear that nothing came of it.
+                await self._finish(self.announce_left(connection.user, room.name))
+                raise
         return members
 
     async def _disappear(self, connection: Connection, room: LocalRoom) -> bool:

@@ -540,6 +540,40 @@ async def test_a_join_is_all_or_nothing(part: str, method: str, effect: Callable
     rig.assert_empty()
 
 
+async def test_a_join_that_is_cancelled_while_it_is_announced_is_taken_back() -> None:
+    chat = MessageProtocol("Hub")
+    events: list[str] = []
+
+    @chat.room("{name}")
+    async def room(connection: Connection, name: str) -> None: ...
+
+    @chat.on_join
+    async def came(user: User, room: Room) -> Came:
+        events.append(f"{user.id} came")
+        await asyncio.sleep(1)
+        return Came(user=user.id)
+
+    @chat.on_leave
+    async def left(user: User, room: Room) -> Left:
+        events.append(f"{user.id} left")
+        return Left(user=user.id)
+
+    @chat.on(Join)
+    async def join(message: Join, connection: Connection) -> None:
+        await connection.join(message.room)
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    async with Client(app, user="ann") as ann:
+        await ann.send(Join(room="a"), id="join")
+        await settle()
+        await ann.send({"type": "cancel", "ref": "join"})
+        assert (await ann.expect("error"))["code"] == "cancelled"
+        assert events == ["ann came", "ann left"]
+        assert (await chat.rooms["a"].members()).count == 0
+    assert events == ["ann came", "ann left"]
+
+
 @pytest.mark.parametrize("method", ["leave", "members"])
 async def test_a_leave_is_finished_even_if_it_is_cancelled(method: str) -> None:
     rig = Rig()
