@@ -163,7 +163,8 @@ async def test_members_are_users_and_not_connections() -> None:
         await bob.expect_nothing()
         await two.close()
         assert (await bob.expect(Left)).user == "ann"
-        await one.expect_nothing()
+        for client in (one, bob):
+            await client.expect_nothing()
     rig.assert_empty()
 
 
@@ -181,11 +182,15 @@ async def test_a_second_join_changes_nothing_and_asks_again() -> None:
 
 async def test_a_leave_is_of_a_member_only_and_once() -> None:
     rig = Rig()
-    async with rig.client("ann") as ann:
+    async with rig.client("watch") as watch, rig.client("ann") as ann:
+        await watch.request(Join(room="r1"))
         assert (await ann.request(Leave(room="r1")))["code"] == "not_a_member"
         await ann.request(Join(room="r1"))
+        await watch.expect(Came, user="ann")
         assert (await ann.request(Leave(room="r1")))["type"] == "ack"
         assert (await ann.request(Leave(room="r1")))["code"] == "not_a_member"
+        await watch.expect(Left, user="ann")
+        await watch.expect_nothing()
 
 
 @pytest.mark.parametrize("how", ["close", "drop", "slow", "server", "disconnect"])

@@ -16,12 +16,17 @@ SERVERS: dict[str, dict[str, Any]] = {
 }
 
 
-async def next_text(peer: Peer) -> str:
-    """The next message; pings before it are answered."""
+async def next_frame(peer: Peer) -> tuple[int, bytes]:
+    """The next frame that is no ping; pings before it are answered."""
     while (seen := await peer.frame())[0] == PING:
         peer.send(frame(PONG, seen[1]))
-    assert seen[0] == TEXT, seen
-    return seen[1].decode()
+    return seen
+
+
+async def next_text(peer: Peer) -> str:
+    opcode, payload = await next_frame(peer)
+    assert opcode == TEXT, payload
+    return payload.decode()
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -36,6 +41,8 @@ async def test_a_connection_lives_and_is_heard_while_its_handler_waits(name: str
                 opcode, payload = await peer.frame()
                 assert opcode == PING
                 peer.send(frame(PONG, payload))
+            peer.send(frame(PING, b"there?"))
+            assert await next_frame(peer) == (PONG, b"there?")
             peer.send(text('{"type":"cancel","ref":"w"}'))
             assert '"cancelled"' in await next_text(peer)
             assert await next_text(peer) == '{"type":"pong","ref":"p"}'
