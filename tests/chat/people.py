@@ -41,3 +41,13 @@ def join(room: str, **since: Any) -> dict[str, Any]:
 
 def say(room: str, text: str) -> dict[str, Any]:
     return {"type": "message", "room": room, "text": text}
+
+
+def types(client: Client) -> list[str]:
+    """Of what has come and was not asked for yet."""
+    return [frame["type"] for frame in client.frames]
+
+
+def offsets(client: Client) -> list[int]:
+    """Those of the messages that have come and were not asked for yet."""
+    return [frame["offset"] for frame in client.frames if frame["type"] == "message"]
