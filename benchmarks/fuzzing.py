@@ -9,7 +9,7 @@ import argparse
 import logging
 import os
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,7 +34,7 @@ class Clock:
     """Processor seconds by part; what is done within another part counts for the outer one."""
 
     def __init__(self) -> None:
-        self.parts: Counter[str] = Counter()
+        self.parts: defaultdict[str, float] = defaultdict(float)
         self._busy = False
 
     @contextmanager
@@ -90,7 +90,7 @@ def show(name: str, arena: Arena, examples: int, rounds: int) -> None:
     found = [measure(arena, examples) for _ in range(rounds)]
     arena.close()
     played, seconds, wall, clock = min(found, key=lambda one: one[1])
-    generating = seconds - clock.parts.total()
+    generating = seconds - sum(clock.parts.values())
     parts = (generating, clock.parts["playing"], clock.parts["checks"])
     shares = "".join(f"{part / played * 1e3:>13.2f}" for part in parts)
     print(f"{name:34}{played:>9}{played / seconds:>11.1f}{played / wall:>11.1f}{shares}", flush=True)

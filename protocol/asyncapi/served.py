@@ -5,8 +5,9 @@ Where a protocol is served, behind what, and what its handshake takes. What a do
 """
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from fastapi.dependencies.models import Dependant
@@ -18,6 +19,8 @@ from protocol.routing import MessageRouter
 
 SPEAKS: Final = "protocol"
 """The attribute of an endpoint, and the option of a middleware, that names the protocol it speaks."""
+
+_signature: Callable[[type], inspect.Signature] = cache(inspect.signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,11 @@ def routes_of(app: Any) -> Iterable[Any]:
     return iter_route_contexts(app.routes)
 
 
+def protocols(app: Any) -> list[MessageRouter]:
+    """The protocols that ``app`` serves, each once."""
+    return list({id(socket.protocol): socket.protocol for socket in sockets(app)}.values())
+
+
 def _sockets(app: Any, mount: str, layers: tuple[Layer, ...]) -> Iterator[Socket]:
     if hasattr(app, "routes"):
         yield from _routed(app.routes, mount, (*layers, *_layers(getattr(app, "user_middleware", ()))))
@@ -72,7 +80,7 @@ def _sockets(app: Any, mount: str, layers: tuple[Layer, ...]) -> Iterator[Socket
 
 
 def _routed(routes: Any, mount: str, layers: tuple[Layer, ...]) -> Iterator[Socket]:
-    for route in iter_route_contexts(routes):
+    for route in iter_route_contexts(list(filter(_may_speak, routes))):
         original, path = route.original_route, route.path or ""
         if isinstance(original, Mount):
             yield from _sockets(original.app, mount + path, layers)
@@ -81,6 +89,14 @@ def _routed(routes: Any, mount: str, layers: tuple[Layer, ...]) -> Iterator[Sock
             spoken = own if isinstance(own, MessageRouter) else _spoken(layers, mount, path)
             if spoken is not None:
                 yield _socket(spoken, mount + path, layers, getattr(route, "dependant", None))
+
+
+def _may_speak(route: Any) -> bool:
+    """Whether there are sockets in it: FastAPI makes an included router's routes anew when it is asked for them."""
+    included = getattr(route, "original_router", None)
+    if included is None:
+        return isinstance(route, Mount | WebSocketRoute)
+    return any(map(_may_speak, included.routes))
 
 
 def _spoken(layers: tuple[Layer, ...], mount: str, path: str) -> MessageRouter | None:
@@ -105,6 +121,6 @@ def _socket(
 def _layers(middleware: Iterable[Middleware]) -> Iterator[Layer]:
     for cls, args, kwargs in middleware:
         if isinstance(cls, type):
-            bound = inspect.signature(cls).bind(None, *args, **kwargs)
+            bound = _signature(cls).bind(None, *args, **kwargs)
             bound.apply_defaults()
             yield Layer(cls, bound.arguments)

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from protocol.application import MessageProtocol
 from protocol.asyncapi import SERVER, Reader, document, lint
-from protocol.asyncapi.served import sockets
+from protocol.asyncapi.served import protocols
 from protocol.exceptions import ConfigurationError
 
 SECONDS: Final = 30.0
@@ -68,10 +68,7 @@ def _text(target: str) -> str | None:
 
 def _made(target: str, server: str, title: str | None) -> dict[str, Any]:
     app = _application(target)
-    protocols = {id(socket.protocol): socket.protocol for socket in sockets(app)}
-    found = [
-        one for one in protocols.values() if isinstance(one, MessageProtocol) and title in {None, one.title}
-    ]
+    found = [one for one in protocols(app) if isinstance(one, MessageProtocol) and title in {None, one.title}]
     if len(found) == 1:
         return document(app, found[0], server=server)
     if not found:

@@ -6,13 +6,13 @@ every program gets rooms of its own.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.program import MOVE_NAMES
-from protocol.fuzzing.run import Growth, Run
-from protocol.fuzzing.tables import sizes
+from protocol.fuzzing.run import Run
+from protocol.fuzzing.tables import Tables
 from protocol.testing.clock import run as run_virtually
 from protocol.testing.inprocess import PATIENCE, InProcess
 from protocol.testing.player import Happening, Headers, Until, play
@@ -83,19 +83,15 @@ def answers(contract: Contract) -> Until | None:
     return done
 
 
-@dataclass(frozen=True, slots=True)
-class _Leftovers:
-    tasks: int
-    sizes: Mapping[str, int]
-
-    def beyond(self, before: "_Leftovers") -> bool:
-        return self.tasks > before.tasks or any(
-            size > before.sizes.get(name, 0) for name, size in self.sizes.items()
-        )
+Leftovers = Mapping[str, int]
+"""How much there is of what an application may forget to let go, by its name."""
 
 
 class LocalArena:
-    """Applications that ``create_app`` makes."""
+    """Applications that ``create_app`` makes.
+
+    ``measured``: it is looked at what is left of a program when everybody is gone.
+    """
 
     moves: tuple[str, ...] = MOVE_NAMES
 
@@ -112,50 +108,62 @@ class LocalArena:
         self._headers = headers_of(login)
         self._measured = measured
         # What an application holds before anybody was there; each fresh one is the same.
-        self._pristine: _Leftovers | None = None
+        self._pristine: Leftovers | None = None
 
     def play(self, steps: tuple[Step, ...], newcomers: int) -> Run:
-        exchanges, leftovers = run_virtually(self._rounds(steps, 1))
-        grown = self._pristine is not None and leftovers[-1].beyond(self._pristine)
-        return Run(
-            self.contract,
-            exchanges,
-            newcomers=min(newcomers, len(exchanges)),
-            again=lambda other: self.play(other, len(other)),
-            growth=(lambda: self._growth(steps)) if grown else None,
-        )
+        return self._run(steps, newcomers, measured=self._measured)
 
     def close(self) -> None:
         """Nothing outlives a program here."""
 
-    def _growth(self, steps: tuple[Step, ...]) -> Growth:
-        _, found = run_virtually(self._rounds(steps, ROUNDS))
-        return Growth(tuple(one.tasks for one in found), tuple(one.sizes for one in found))
+    def _run(self, steps: tuple[Step, ...], newcomers: int, *, measured: bool) -> Run:
+        exchanges, growth = run_virtually(self._played(steps, measured=measured))
+        return Run(
+            self.contract,
+            exchanges,
+            newcomers=min(newcomers, len(exchanges)),
+            again=lambda other: self._run(other, len(other), measured=False),
+            growth=growth,
+        )
 
-    async def _rounds(
-        self, steps: tuple[Step, ...], rounds: int
-    ) -> tuple[tuple[Exchange, ...], list[_Leftovers]]:
+    async def _played(
+        self, steps: tuple[Step, ...], *, measured: bool
+    ) -> tuple[tuple[Exchange, ...], dict[str, tuple[int, ...]]]:
         app = self._create_app()
-        exchanges: tuple[Exchange, ...] = ()
         async with app.router.lifespan_context(app):
-            if self._measured and self._pristine is None:
-                self._pristine = self._leftovers(app)
-            found = []
-            for _ in range(rounds):
-                stage = InProcess(app, self.contract.path, self._headers)
-                exchanges = await play(
-                    steps, stage, barrier=self.contract.barrier, until=answers(self.contract)
-                )
-                if self._measured:
-                    if self._pristine is not None and self._leftovers(app).beyond(self._pristine):
-                        # What only takes its time is not left behind.
-                        await asyncio.sleep(PATIENCE)
-                    found.append(self._leftovers(app))
-        return exchanges, found
+            if not measured:
+                return await self._round(app, steps), {}
+            tables = Tables(app)
+            if self._pristine is None:
+                self._pristine = _leftovers(tables)
+            exchanges = await self._round(app, steps)
+            found = [self._pristine, _leftovers(tables)]
+            if _risen(found):
+                # What only takes its time is not left behind.
+                await asyncio.sleep(PATIENCE)
+                found[-1] = _leftovers(tables)
+            while (risen := _risen(found)) and len(found) <= ROUNDS:
+                await self._round(app, steps)
+                found.append(_leftovers(tables))
+        return exchanges, risen
 
-    @staticmethod
-    def _leftovers(app: Any) -> _Leftovers:
-        return _Leftovers(len(asyncio.all_tasks()), sizes(app))
+    async def _round(self, app: Any, steps: tuple[Step, ...]) -> tuple[Exchange, ...]:
+        stage = InProcess(app, self.contract.path, self._headers)
+        return await play(steps, stage, barrier=self.contract.barrier, until=answers(self.contract))
+
+
+def _leftovers(tables: Tables) -> Leftovers:
+    return {"The number of tasks": len(asyncio.all_tasks()), **tables.sizes()}
+
+
+def _risen(rounds: list[Leftovers]) -> dict[str, tuple[int, ...]]:
+    """What there is more of after each round than before it, and how much after each."""
+    found = {}
+    for name in rounds[-1]:
+        sizes = [round.get(name, 0) for round in rounds]
+        if all(before < after for before, after in pairwise(sizes)):
+            found[name] = tuple(sizes[1:])
+    return found
 
 
 class RemoteArena:

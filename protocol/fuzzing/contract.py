@@ -13,7 +13,7 @@ import jsonschema_rs
 
 from protocol import codes
 from protocol.asyncapi import document
-from protocol.asyncapi.served import sockets
+from protocol.asyncapi.served import protocols
 from protocol.envelope import readable_id
 from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.grammar import Grammar
@@ -80,8 +80,7 @@ class Contract:
         from protocol.application import MessageProtocol
         from protocol.fuzzing.channel import Channel
 
-        served = {id(socket.protocol): socket.protocol for socket in sockets(app)}
-        found = [protocol for protocol in served.values() if isinstance(protocol, MessageProtocol)]
+        found = [protocol for protocol in protocols(app) if isinstance(protocol, MessageProtocol)]
         if len(found) != 1:
             raise ConfigurationError(
                 f"The application serves {len(found)} protocols: give the AsyncAPI document of what is to be fuzzed."

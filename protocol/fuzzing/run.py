@@ -70,14 +70,6 @@ class Talk:
     received: tuple[Received, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """What is left of a program when everybody is gone, after each of several rounds of it."""
-
-    tasks: tuple[int, ...]
-    sizes: tuple[Mapping[str, int], ...]
-
-
 class Run:
     """What happened, and how to see what would have happened otherwise.
 
@@ -86,8 +78,8 @@ class Run:
         exchanges: what was done, and what came back.
         newcomers: the number of the first exchange of those that look at what is left when everybody is gone.
         again: plays other steps against a fresh server; ``None`` where there is no such thing.
-        growth: plays the same steps several times against one server, and measures; ``None`` where nothing is left
-            over, or where that cannot be seen.
+        growth: what is left when everybody is gone, and more each time that the same steps are played against one
+            server: how much after each, by the name of what it is.
         prompt: what a client leaves behind when it goes is seen in the same exchange, and not some time later.
     """
 
@@ -98,14 +90,14 @@ class Run:
         *,
         newcomers: int,
         again: Callable[[tuple[Step, ...]], "Run"] | None = None,
-        growth: Callable[[], Growth | None] | None = None,
+        growth: Mapping[str, tuple[int, ...]] | None = None,
         prompt: bool = True,
     ) -> None:
         self.contract = contract
         self.exchanges = exchanges
         self.newcomers = newcomers
         self.again = again
-        self.growth = growth
+        self.growth = growth or {}
         self.prompt = prompt
 
     @cached_property

@@ -11,7 +11,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
 from protocol.application import MessageProtocol
-from protocol.asyncapi.served import sockets
+from protocol.asyncapi.served import protocols
 from protocol.exceptions import LocalProtocolError
 
 _LIBRARIES: Final = frozenset(
@@ -33,27 +33,29 @@ _MOST: Final = 10_000
 """Objects that are looked at."""
 
 
-def sizes(app: Any) -> dict[str, int]:
-    """The number of entries in each table, by the name of the variable that leads to it."""
-    found: dict[str, int] = {}
-    protocols = _protocols(app)
-    for function in _functions(app, protocols):
-        for name, value in _variables(function):
-            found[f"{function.__qualname__}: {name}"] = _size(value)
-    state = getattr(getattr(app, "state", None), "_state", {})
-    found.update((f"app.state.{name}", _size(value)) for name, value in state.items())
-    for protocol in protocols:
-        with suppress(LocalProtocolError):  # it starts with the first connection
-            tables = protocol.at(app).hub.fanout
-            found["connections of the node"] = len(tables.connections)
-            found["users of the node"] = len(tables.users)
-            found["rooms of the node"] = len(tables.rooms)
-    return found
+class Tables:
+    """The tables of ``app``."""
 
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._protocols = [found for found in protocols(app) if isinstance(found, MessageProtocol)]
+        self._functions = list(_functions(app, self._protocols))
 
-def _protocols(app: Any) -> list[MessageProtocol]:
-    found = {id(socket.protocol): socket.protocol for socket in sockets(app)}
-    return [protocol for protocol in found.values() if isinstance(protocol, MessageProtocol)]
+    def sizes(self) -> dict[str, int]:
+        """The number of entries in each table, by the name of the variable that leads to it."""
+        found: dict[str, int] = {}
+        for function in self._functions:
+            for name, value in _variables(function):
+                found[f"{function.__qualname__}: {name}"] = _size(value)
+        state = getattr(getattr(self._app, "state", None), "_state", {})
+        found.update((f"app.state.{name}", _size(value)) for name, value in state.items())
+        for protocol in self._protocols:
+            with suppress(LocalProtocolError):  # it starts with the first connection
+                tables = protocol.at(self._app).hub.fanout
+                found["connections of the node"] = len(tables.connections)
+                found["users of the node"] = len(tables.users)
+                found["rooms of the node"] = len(tables.rooms)
+        return found
 
 
 def _functions(app: Any, protocols: list[MessageProtocol]) -> Iterator[FunctionType]:

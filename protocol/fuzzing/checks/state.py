@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from itertools import pairwise, permutations, takewhile
+from itertools import permutations, takewhile
 from typing import Any, Final
 
 from protocol.fuzzing.checks.base import Check, Finding
@@ -89,27 +89,10 @@ def outcome(run: Run, played: Run, end: int | None = None) -> dict[str, Any]:
 
 
 def _no_growth(run: Run) -> Finding | None:
-    growth = None if run.growth is None else run.growth()
-    if growth is None:
-        return None
-    at = len(run.exchanges) - 1
-    if _rises(growth.tasks):
-        return Finding(
-            at, f"Tasks are left when everybody is gone, more with each round: {_listed(growth.tasks)}."
-        )
-    for name in growth.sizes[0]:
-        sizes = tuple(round.get(name, 0) for round in growth.sizes)
-        if _rises(sizes):
-            return Finding(at, f"{name} grows with each round, with nobody there: {_listed(sizes)}.")
+    for name, sizes in run.growth.items():
+        text = f"{name} grows with each round, with nobody there: {', '.join(map(str, sizes))}."
+        return Finding(len(run.exchanges) - 1, text)
     return None
-
-
-def _rises(sizes: tuple[int, ...]) -> bool:
-    return all(before < after for before, after in pairwise(sizes))
-
-
-def _listed(sizes: tuple[int, ...]) -> str:
-    return ", ".join(map(str, sizes))
 
 
 serialisability = Check(
