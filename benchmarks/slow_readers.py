@@ -37,7 +37,7 @@ async def busy_room(deaf: int) -> tuple[list[float], float]:
     times: list[float] = []
     with serving("app", send_buffer=2**16) as server:
         address = Server(server.port, ServerState())
-        async with Clients(server) as clients, AsyncExitStack() as stack:
+        async with Clients(server.port) as clients, AsyncExitStack() as stack:
             for number in range(deaf):
                 await clients.enter_deaf(f"deaf{number}", **join)
             peers = []

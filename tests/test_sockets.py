@@ -3,21 +3,20 @@
 import asyncio
 import json
 import socket
-import struct
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any
 
 import pytest
-import uvicorn
 from fastapi import FastAPI, HTTPException, Query
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from protocol import Connection, Message, MessageProtocol, Outbox, Room, User
 from protocol.servers.http import HTTPProtocol
 from protocol.servers.uvicorn import WebSocketProtocol
+from tests.faults.clients import Clients
+from tests.process import PATIENCE
+from tests.threads import Server, serving
 
 SERVERS: dict[str, dict[str, Any]] = {
     "stock": {"ws": "websockets-sansio"},
@@ -98,93 +97,27 @@ def create_app(**options: Any) -> tuple[FastAPI, MessageProtocol]:
     return app, chat
 
 
-class Server(uvicorn.Server):
-    def __init__(self, app: FastAPI, name: str) -> None:
-        super().__init__(uvicorn.Config(app, port=0, log_config=None, loop="asyncio", **SERVERS[name]))
-        self.up = threading.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.up.set()
-
-    @property
-    def url(self) -> str:
-        return f"ws://127.0.0.1:{self.servers[0].sockets[0].getsockname()[1]}"
-
-
-@contextmanager
-def running(app: FastAPI, name: str) -> Iterator[Server]:
-    """Serve ``app`` in a thread."""
-    server = Server(app, name)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    assert server.up.wait(10)
-    try:
-        yield server
-    finally:
-        server.should_exit = True
-        thread.join(15)
-        assert not thread.is_alive()
-
-
 @pytest.fixture(params=SERVERS)
 def server(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-class Person:
-    """A client; what comes is kept until it is asked for."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
-        self.frames: list[dict[str, Any]] = []
-        self._ids = 0
-
-    async def expect(self, **fields: Any) -> dict[str, Any]:
-        async with asyncio.timeout(10):
-            while True:
-                for index, frame in enumerate(self.frames):
-                    if fields.items() <= frame.items():
-                        return self.frames.pop(index)
-                self.frames.append(json.loads(await self.socket.recv()))
-
-    async def request(self, **body: Any) -> dict[str, Any]:
-        self._ids += 1
-        await self.socket.send(json.dumps({**body, "id": self._ids}))
-        return await self.expect(ref=self._ids)
-
-    def vanish(self) -> None:
-        """Reset the connection, as a cable that is cut and a host that comes back."""
-        raw = self.socket.transport.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.transport.abort()
-
-
-class People(AsyncExitStack):
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self.url = url
-
-    async def enter(self, name: str, path: str = "/ws") -> Person:
-        return Person(
-            await self.enter_async_context(connect(f"{self.url}{path}?name={name}", compression=None))
-        )
-
-
-def play(server: str, scenario: Callable[[People, MessageProtocol], Awaitable[None]], **options: Any) -> None:
+def play(
+    server: str, scenario: Callable[[Clients, MessageProtocol], Awaitable[None]], **options: Any
+) -> None:
     app, chat = create_app(**options)
 
-    async def whole(url: str) -> None:
-        async with People(url) as people:
+    async def whole(port: int) -> None:
+        async with Clients(port) as people:
             await scenario(people, chat)
 
-    with running(app, server) as one:
-        asyncio.run(whole(one.url))
+    with serving(app, **SERVERS[server]) as one:
+        asyncio.run(whole(one.port))
     assert chat.nodes._alive() == []
 
 
 def test_three_users_in_two_rooms_and_two_tabs_of_one(server: str) -> None:
-    async def scenario(people: People, chat: MessageProtocol) -> None:
+    async def scenario(people: Clients, chat: MessageProtocol) -> None:
         ann, tab, bob, carl = [await people.enter(name) for name in ("ann", "ann", "bob", "carl")]
         for person, rooms in ((bob, "ab"), (ann, "a"), (tab, "a"), (carl, "b")):
             for room in rooms:
@@ -204,7 +137,7 @@ def test_three_users_in_two_rooms_and_two_tabs_of_one(server: str) -> None:
         await bob.expect(type="left", user="ann")
         for person in (bob, carl):
             assert (await person.request(type="ping"))["type"] == "pong"
-            assert person.frames == []
+            assert person.seen == []
 
     play(server, scenario)
 
@@ -214,16 +147,16 @@ def test_three_users_in_two_rooms_and_two_tabs_of_one(server: str) -> None:
     [("/ws", 401), ("/ws?name=mallory", 403), ("/ws/no%20room?name=ann", 404), ("/nowhere?name=ann", 403)],
 )
 def test_refusals_come_before_accept(server: str, path: str, status: int) -> None:
-    async def scenario(people: People, chat: MessageProtocol) -> None:
+    async def scenario(people: Clients, chat: MessageProtocol) -> None:
         with pytest.raises(InvalidStatus) as refused:
-            await connect(f"{people.url}{path}")
+            await connect(f"ws://127.0.0.1:{people.port}{path}")
         assert refused.value.response.status_code == status
 
     play(server, scenario)
 
 
 def test_abrupt_disconnects_at_every_moment_leave_nothing(server: str) -> None:
-    async def scenario(people: People, chat: MessageProtocol) -> None:
+    async def scenario(people: Clients, chat: MessageProtocol) -> None:
         watch = await people.enter("watch")
         await watch.request(type="join", room="a")
         frames = [
@@ -241,23 +174,22 @@ def test_abrupt_disconnects_at_every_moment_leave_nothing(server: str) -> None:
                 for frame in frames[:sent]:
                     await person.socket.send(frame)
                 await asyncio.sleep(pause)
-                person.vanish()
+                person.reset()
         # A refused handshake and a half one, too.
-        host, port = people.url.removeprefix("ws://").split(":")
-        with socket.create_connection((host, int(port))) as raw:
+        with socket.create_connection(("127.0.0.1", people.port)) as raw:
             raw.send(b"GET /ws?name=x HTTP/1.1\r\n")
         (node,) = chat.nodes._alive()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while len(node.hub.fanout) != 3 or len(node.presence) != 3:  # type: ignore[arg-type] # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        watch.frames.clear()
+        watch.seen.clear()
         assert (await watch.request(type="ping"))["type"] == "pong"
 
     play(server, scenario)
 
 
 def test_a_suspended_handler_is_cancelled_by_its_client(server: str) -> None:
-    async def scenario(people: People, chat: MessageProtocol) -> None:
+    async def scenario(people: Clients, chat: MessageProtocol) -> None:
         ann = await people.enter("ann")
         await ann.socket.send('{"type":"wait","seconds":60,"id":"w"}')
         await ann.socket.send('{"type":"cancel","ref":"w"}')
@@ -267,8 +199,8 @@ def test_a_suspended_handler_is_cancelled_by_its_client(server: str) -> None:
 
 
 def test_a_stream_keeps_the_pace_of_its_reader(server: str) -> None:
-    async def scenario(people: People, chat: MessageProtocol) -> None:
-        ann = await people.enter("ann")
+    async def scenario(people: Clients, chat: MessageProtocol) -> None:
+        ann = await people.enter("ann", max_queue=16)
         await ann.socket.send('{"type":"count","to":20000,"id":1}')
         for value in range(20_000):
             assert json.loads(await ann.socket.recv())["value"] == value
@@ -278,7 +210,7 @@ def test_a_stream_keeps_the_pace_of_its_reader(server: str) -> None:
 
 
 def test_a_peer_that_does_not_read_slows_nobody_and_is_forgotten(server: str) -> None:
-    async def scenario(people: People, chat: MessageProtocol) -> None:
+    async def scenario(people: Clients, chat: MessageProtocol) -> None:
         ann, bob = await people.enter("ann"), await people.enter("bob")
         await ann.request(type="join", room="a")
         await bob.request(type="join", room="a")
@@ -289,7 +221,7 @@ def test_a_peer_that_does_not_read_slows_nobody_and_is_forgotten(server: str) ->
                 break
         await ann.expect(type="left", user="bob")
         assert chat.nodes._alive()[0].publisher.connections_of("bob") == ()
-        bob.vanish()
+        bob.reset()
 
     play(server, scenario, outbox=Outbox(bytes=1 << 17, seconds=1))
 
@@ -298,7 +230,7 @@ def test_a_shutdown_says_goodbye(server: str) -> None:
     app, _ = create_app()
 
     async def whole(one: Server) -> None:
-        async with People(one.url) as people:
+        async with Clients(one.port) as people:
             ann = await people.enter("ann")
             await ann.request(type="join", room="a")
             one.should_exit = True
@@ -307,5 +239,5 @@ def test_a_shutdown_says_goodbye(server: str) -> None:
                     await ann.socket.recv()
             assert ann.socket.close_code == (3001 if server == "ours" else 1012)
 
-    with running(app, server) as one:
+    with serving(app, **SERVERS[server]) as one:
         asyncio.run(whole(one))

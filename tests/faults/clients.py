@@ -11,7 +11,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.process import PATIENCE, Process
+from tests.process import PATIENCE
 from tests.servers.harness import handshake, text
 
 
@@ -55,18 +55,18 @@ class Client:
 class Clients(AsyncExitStack):
     """Who is connected to one server, until the end of the test."""
 
-    def __init__(self, server: Process) -> None:
+    def __init__(self, port: int) -> None:
         super().__init__()
-        self._port = server.port
+        self.port = port
 
-    async def enter(self, name: str) -> Client:
-        url = f"ws://127.0.0.1:{self._port}/ws?name={name}"
-        options: dict[str, Any] = {"compression": None, "ping_interval": None, "max_queue": None}
+    async def enter(self, name: str, **options: Any) -> Client:
+        url = f"ws://127.0.0.1:{self.port}/ws?name={name}"
+        options = {"compression": None, "ping_interval": None, "max_queue": None} | options
         return Client(await self.enter_async_context(connect(url, **options)))
 
     async def enter_deaf(self, name: str, **body: Any) -> socket.socket:
         """A client that sends one message, reads the first bytes of the answer, and nothing ever again."""
-        return await self.enter_async_context(_deaf(self._port, name, body))
+        return await self.enter_async_context(_deaf(self.port, name, body))
 
 
 @asynccontextmanager

@@ -52,7 +52,7 @@ async def test_twenty_of_each_are_closed_with_their_code_and_cost_little() -> No
     slow = "tests.faults.application:ImpatientHTTP"
     with serving("app", ws_per_message_deflate=True, http=slow) as server:
         address = Server(server.port, ServerState())
-        async with Clients(server) as clients, AsyncExitStack() as stack:
+        async with Clients(server.port) as clients, AsyncExitStack() as stack:
             ann = await clients.enter("ann")
             await attack(address, "invalid UTF-8")
             before = server.resident()

@@ -6,7 +6,7 @@ from tests.faults.serve import serving
 
 async def test_a_middleware_that_censors_sees_every_frame_and_is_named_once() -> None:
     with serving("pried") as server:
-        async with Clients(server) as clients:
+        async with Clients(server.port) as clients:
             people = [await clients.enter(name) for name in ("ann", "bob", "carl")]
             for person in people:
                 await person.request(type="join", room="kept-clean")

@@ -66,7 +66,7 @@ async def test_nothing_acknowledged_is_lost_and_the_living_are_told_when_to_come
     grace: int, slack: float
 ) -> None:
     with serving("app", timeout_graceful_shutdown=grace) as server:
-        async with Clients(server) as clients:
+        async with Clients(server.port) as clients:
             members = [Member(await clients.enter(f"m{number}"), f"m{number}") for number in range(200)]
             for member in members:
                 await member.client.request(type="join", room=ROOM)

@@ -33,7 +33,7 @@ async def test_who_does_not_read_is_reset_in_time_and_the_others_get_everything(
     name: str, count: int, size: int, limit: float
 ) -> None:
     with serving(name, send_buffer=2**16) as server:
-        async with Clients(server) as clients:
+        async with Clients(server.port) as clients:
             members = [await clients.enter(f"member{number}") for number in range(180)]
             for member in members:
                 await member.request(**JOIN)

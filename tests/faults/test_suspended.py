@@ -51,7 +51,7 @@ async def test_a_connection_lives_and_is_heard_while_its_handler_waits(name: str
 @pytest.mark.parametrize("name", SERVERS)
 async def test_a_disconnect_cancels_the_handler_that_waits(name: str) -> None:
     with serving("app", **SERVERS[name]) as server:
-        async with Clients(server) as clients:
+        async with Clients(server.port) as clients:
             watch = await clients.enter("watch")
             await watch.request(type="join", room="live-watched")
             for end in ("close", "reset"):
