@@ -9,8 +9,10 @@ from hypothesis import HealthCheck, settings
 ORDINARY: Final = 100
 """What a test tries in an ordinary run if it says nothing else."""
 
-settings.register_profile("default", deadline=None, max_examples=ORDINARY)
-settings.register_profile("ci", deadline=None, max_examples=ORDINARY, derandomize=True, print_blob=True)
+# A machine that is busy makes everything slow, which says nothing about a test.
+quick = settings(deadline=None, max_examples=ORDINARY, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", quick)
+settings.register_profile("ci", quick, derandomize=True, print_blob=True)
 settings.register_profile(
     "long",
     deadline=timedelta(seconds=60),
