@@ -146,9 +146,9 @@ class Dispatcher:
             self.connection.stop(*self._draining)
 
     async def _work(self) -> None:
-        """Read and handle, until something had to be waited for: only there can anybody have interrupted."""
+        """Read and handle, until anybody interrupts."""
         owner, reader, inbox, connection = self._owner, self._reader, self._reader.inbox, self.connection
-        while not (owner.waited or self._stopped or reader.gone):
+        while not (self._stopped or reader.gone or (owner.waited and owner.disturbed())):
             if inbox and connection.full:
                 # Who asks for more than it reads waits for its answers; what it sends is read on meanwhile. Once for
                 # each message: a busy room may keep an outbox full for ever.

@@ -27,7 +27,7 @@ class Owner:
     """The running task. ``suspended`` is called whenever what it runs comes to wait for something.
 
     Attributes:
-        waited: what runs, or ran last, has waited for something, and may have been interrupted there.
+        waited: what runs has waited for something since :meth:`disturbed` was asked; only there can anybody disturb it.
     """
 
     def __init__(self, suspended: Callable[[], None]) -> None:
@@ -39,6 +39,7 @@ class Owner:
         self._running = False
         self._wanted = False
         self._interrupts = 0
+        self._cancellations = 0
 
     async def run(self, work: Coroutine[Any, Any, None]) -> bool:
         """Await ``work``; false where it was interrupted and has given way.
@@ -46,26 +47,13 @@ class Owner:
         Work that goes on after an interruption is awaited to its end. A cancellation by anybody else passes
         through, also where it comes together with an interruption, and where the work has swallowed it.
         """
-        before = self._task.cancelling()
+        self._cancellations = self._task.cancelling()
         self._interrupts = 0
         self._wanted = False
-        self.waited = False
-        self._running = True
-        try:
-            waits_for = work.send(None)
-        except StopIteration:
-            # Most work never waits, and what comes below is for what does.
-            return True
-        finally:
-            self._running = False
-        return await self._await(work, waits_for, before)
-
-    async def _await(self, work: Coroutine[Any, Any, None], waits_for: Any, before: int) -> bool:
-        """Await what has come to wait for something."""
         self._running = True
         gave_way = False
         try:
-            await _Watched(work, waits_for, self._suspended)
+            await _Watched(work, self._suspended)
         except asyncio.CancelledError:
             if not self._interrupts:
                 raise
@@ -74,9 +62,14 @@ class Owner:
             self._running = False
             for _ in range(self._interrupts):
                 self._task.uncancel()
-        if self._task.cancelling() > before:
+        if self._task.cancelling() > self._cancellations:
             raise asyncio.CancelledError
         return not gave_way
+
+    def disturbed(self) -> bool:
+        """Whether what runs was interrupted or cancelled, and went on; it should come to its end now."""
+        self.waited = False
+        return self._task.cancelling() > self._cancellations
 
     def interrupt(self) -> None:
         """Cancel what runs where it waits, or will wait next; where nothing runs, do nothing."""
@@ -101,27 +94,19 @@ class Owner:
 
 
 class _Watched(Generator[Any, Any, None]):
-    """Awaits a coroutine that has begun and ``waits_for`` something, and tells whenever it suspends."""
+    """Awaits a coroutine, and tells whenever it suspends."""
 
-    __slots__ = ("_begun", "_coroutine", "_suspended", "_waits_for")
+    __slots__ = ("_coroutine", "_suspended")
 
-    def __init__(
-        self, coroutine: Coroutine[Any, Any, None], waits_for: Any, suspended: Callable[[], None]
-    ) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, None], suspended: Callable[[], None]) -> None:
         self._coroutine = coroutine
-        self._waits_for = waits_for
         self._suspended = suspended
-        self._begun = False
 
     def __await__(self) -> Generator[Any, Any, None]:
         return self
 
     def send(self, value: Any) -> Any:
-        if self._begun:
-            waits_for = self._coroutine.send(value)
-        else:
-            self._begun = True
-            waits_for = self._waits_for
+        waits_for = self._coroutine.send(value)
         self._suspended()
         return waits_for
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -209,3 +210,24 @@ async def test_a_cancellation_by_others_that_work_swallows_ends_the_task_all_the
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_work_that_goes_on_can_ask_whether_it_was_interrupted() -> None:
+    owner = Owner(silent)
+    answers: list[tuple[bool, bool]] = []
+
+    async def work() -> None:
+        answers.append((owner.waited, owner.disturbed()))
+        await asyncio.sleep(0)
+        answers.append((owner.waited, owner.disturbed()))
+        answers.append((owner.waited, owner.disturbed()))
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        answers.append((owner.waited, owner.disturbed()))
+
+    task = asyncio.create_task(at(3, owner.interrupt))
+    assert await owner.run(work())
+    assert answers == [(False, False), (True, False), (False, False), (True, True)]
+    await task
+    await owner.run(asyncio.sleep(0))
+    assert not owner.disturbed()
