@@ -5,7 +5,7 @@ frozen when it is first served.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, lru_cache
 from itertools import chain
 from typing import Any, Final
@@ -185,7 +185,10 @@ def _compile(protocol: MessageProtocol) -> Plan:
     control = _Control(protocol.envelope, receives, sends)
     registry = _registry((*receives, *control.inbound), (*sends, *control.outbound), protocol.envelope)
     _check_returns(handlers, registry)
-    routes = {model: Route(transforms=_inbound(protocol, routers, model)) for model in receives}
+    inbound = {model: _passed(protocol, routers, model, outbound=False) for model in receives}
+    outbound = {model: _passed(protocol, routers, model, outbound=True) for model in sends}
+    _check_transforms(routers, chain(inbound.values(), outbound.values()))
+    routes = {model: Route(transforms=_inbound(found)) for model, found in inbound.items()}
     for handler in handlers:
         for model in handler.types:
             routes[model] = Route(rate_limit=handler.rate_limit, transforms=routes[model].transforms)
@@ -200,7 +203,7 @@ def _compile(protocol: MessageProtocol) -> Plan:
             registry,
             protocol.codec,
             routes=routes,
-            stages={model: _outbound(protocol, routers, model) for model in sends},
+            stages={model: _outbound(found) for model, found in outbound.items()},
             rate_limit=protocol.settings.rate_limit,
         ),
         rooms=RoomTable(rule.spec for rule in rooms),
@@ -244,16 +247,11 @@ def _hooks(routers: list[MessageRouter]) -> Callable[[Node], Hooks]:
 def _declared(
     protocol: MessageProtocol, routers: list[MessageRouter]
 ) -> tuple[list[type[BaseModel]], list[type[BaseModel]]]:
-    receives: dict[type[BaseModel], None] = dict.fromkeys(protocol.receives)
-    sends: dict[type[BaseModel], None] = dict.fromkeys(protocol.sends)
-    for router in routers:
-        for handler in router.records.handlers:
-            receives.update(dict.fromkeys(handler.types))
-            sends.update(dict.fromkeys(handler.emits))
-        hooks = (router.records.on_join, router.records.on_leave, router.records.on_status)
-        for function in (*chain(*hooks), *router.records.exception_handlers.values()):
-            sends.update(dict.fromkeys(function.returns))
-    return list(receives), list(sends)
+    """What is received, and what is sent."""
+    records = [router.records for router in routers]
+    receives = chain(protocol.receives, *(record.received for record in records))
+    sends = chain(protocol.sends, *(record.sent for record in records))
+    return list(dict.fromkeys(receives)), list(dict.fromkeys(sends))
 
 
 def _check_returns(handlers: list[Handler], registry: Registry) -> None:
@@ -266,31 +264,43 @@ def _check_returns(handlers: list[Handler], registry: Registry) -> None:
             )
 
 
-def _inbound(
-    protocol: MessageProtocol, routers: list[MessageRouter], model: type[BaseModel]
-) -> tuple[Callable[[Any], BaseModel | None], ...]:
-    found = [
+def _passed(
+    protocol: MessageProtocol, routers: list[MessageRouter], model: type[BaseModel], *, outbound: bool
+) -> list[Transform]:
+    """The transforms that messages of ``model`` pass: those of the protocol, and of routers whose message it is."""
+    return [
         transform
         for router in routers
-        if router is protocol or any(model in handler.types for handler in router.records.handlers)
+        if router is protocol
+        or model
+        in ([*router.records.sent, *router.records.returned] if outbound else router.records.received)
         for transform in router.records.transforms
-        if not transform.outbound and transform.applies(model)
+        if transform.outbound is outbound and transform.applies(model)
     ]
-    return tuple(transform.function for transform in found)
 
 
-def _outbound(protocol: MessageProtocol, routers: list[MessageRouter], model: type[BaseModel]) -> Stages:
-    found: list[Transform] = [
-        transform
-        for router in routers
-        if router is protocol or any(model in (*one.emits, *one.returns) for one in router.records.handlers)
-        for transform in router.records.transforms
-        if transform.outbound and transform.applies(model)
-    ]
+def _inbound(transforms: list[Transform]) -> tuple[Callable[[Any], BaseModel | None], ...]:
+    return tuple(transform.function for transform in transforms)
+
+
+def _outbound(transforms: list[Transform]) -> Stages:
     return Stages(
-        shared=tuple(transform.function for transform in found if not transform.per_recipient),
-        personal=tuple(transform.function for transform in found if transform.per_recipient),
+        shared=tuple(transform.function for transform in transforms if not transform.per_recipient),
+        personal=tuple(transform.function for transform in transforms if transform.per_recipient),
     )
+
+
+def _check_transforms(routers: list[MessageRouter], passed: Iterable[list[Transform]]) -> None:
+    """Refuse a transform that no message passes: nothing else would say that a text is not censored."""
+    used = {id(transform) for transforms in passed for transform in transforms}
+    for transform in chain.from_iterable(router.records.transforms for router in routers):
+        if id(transform) not in used:
+            names = ", ".join(one.__qualname__ for one in transform.types)
+            way, other = ("outbound", "inbound") if transform.outbound else ("inbound", "outbound")
+            raise ConfigurationError(
+                f"{transform.place}: no {way} message passes this transform of {names}. Name types that have one of its "
+                f"fields and are {way} where it is registered, or make it a transform of {other} messages: outbound=…."
+            )
 
 
 class _Control:

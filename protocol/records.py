@@ -95,6 +95,24 @@ class Records:
     on_disconnect: list[Injected] = field(default_factory=list)
     exception_handlers: dict[type[Exception], Injected] = field(default_factory=dict)
 
+    @property
+    def received(self) -> list[type[BaseModel]]:
+        """The message types that have a handler here."""
+        return [model for handler in self.handlers for model in handler.types]
+
+    @property
+    def sent(self) -> list[type[BaseModel]]:
+        """The message types that are declared here as sent, by handlers and by what hooks return."""
+        hooks = (*self.on_join, *self.on_leave, *self.on_status, *self.exception_handlers.values())
+        return [model for one in self.handlers for model in one.emits] + [
+            model for hook in hooks for model in hook.returns
+        ]
+
+    @property
+    def returned(self) -> list[type[BaseModel]]:
+        """The message types that handlers here return."""
+        return [model for handler in self.handlers for model in handler.returns]
+
 
 def as_tuple(given: Any) -> tuple[Any, ...]:
     """One, or several."""
@@ -156,15 +174,20 @@ def check_connection_parameter(signature: Signature) -> None:
 def check_message_parameter(signature: Signature, types: Sequence[type[BaseModel]]) -> None:
     if not signature.parameters:
         raise ConfigurationError(f"{signature.place}: a handler takes the message as its first parameter.")
-    annotation = signature.parameters[0].annotation
+    check_accepts(signature.parameters[0], types, signature.place)
+
+
+def check_accepts(parameter: inspect.Parameter, types: Sequence[type], place: str) -> None:
+    """Refuse a parameter whose annotation says that it takes something else than it is given."""
+    annotation = parameter.annotation
     if annotation is inspect.Parameter.empty or annotation is Any:
         return
     accepted = tuple(one for one in members_of(annotation) if inspect.isclass(one))
-    for model in types:
-        if not issubclass(model, accepted):
+    for given in types:
+        if not issubclass(given, accepted):
             raise ConfigurationError(
-                f"{signature.place}: it is registered for {model.__qualname__}, and its first parameter "
-                f"{signature.parameters[0].name!r} is annotated {annotation!r}. Make them agree."
+                f"{place}: its parameter {parameter.name!r} gets {given.__qualname__}, and is annotated "
+                f"{inspect.formatannotation(annotation)}. Make them agree."
             )
 
 

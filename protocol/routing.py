@@ -27,6 +27,7 @@ from protocol.records import (
     RoomRule,
     Transform,
     as_tuple,
+    check_accepts,
     check_answer,
     check_connection_parameter,
     check_message_parameter,
@@ -241,6 +242,8 @@ class MessageRouter:
                     f"{len(signature.parameters)}."
                 )
             check_answer(signature)
+            if per_recipient:
+                check_accepts(signature.parameters[1], (Connection,), signature.place)
             found = as_tuple(types) or members_of(signature.parameters[0].annotation)
             if not all(is_subclass(one, BaseModel) for one in found):
                 raise ConfigurationError(
@@ -359,6 +362,7 @@ class MessageRouter:
                 raise ConfigurationError(
                     f"{signature.place}: an exception handler takes the connection and the error."
                 )
+            check_accepts(signature.parameters[1], (error,), signature.place)
             if error in self.records.exception_handlers:
                 raise ConfigurationError(
                     f"{signature.place}: {error.__qualname__} has an exception handler already."

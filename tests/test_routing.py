@@ -123,10 +123,9 @@ def test_decorator_and_annotation_must_agree() -> None:
 
     on: Any = MessageRouter().on
     assert refusal(lambda: on(Ask)(other)) == (
-        f"{place(other)}: it is registered for Ask, and its first parameter 'message' is annotated {Answer!r}. "
-        "Make them agree."
+        f"{place(other)}: its parameter 'message' gets Ask, and is annotated {__name__}.Answer. Make them agree."
     )
-    assert "it is registered for Leave" in refusal(lambda: on(Join, Leave)(narrow))
+    assert "its parameter 'message' gets Leave" in refusal(lambda: on(Join, Leave)(narrow))
 
 
 @pytest.mark.parametrize("annotation", [Ask, Ask | Join, Message, BaseModel, Any, object])
@@ -289,6 +288,42 @@ def test_a_transform_applies_to_subclasses_and_members_of_a_union() -> None:
     ]  # fmt: skip
 
 
+def test_a_transform_that_no_message_passes_is_refused() -> None:
+    def shout(message: Answer) -> Answer:
+        raise NotImplementedError
+
+    text = (
+        "message passes this transform of Answer. Name types that have one of its fields and are {0} where it is "
+        "registered, or make it a transform of {1} messages: outbound=…."
+    )
+    for outbound, way in ((False, ("inbound", "outbound")), (True, ("outbound", "inbound"))):
+        chat = MessageProtocol("Chat", sends=() if outbound else Answer, receives=Answer if outbound else ())
+        chat.transform(outbound=outbound)(shout)
+        assert refusal(chat.freeze) == f"{place(shout)}: no {way[0]} {text.format(*way)}"
+    censored = MessageProtocol("Chat", receives=Answer)
+    censored.transform(types=Answer)(Censor(["damn"], fields=["texts"]))
+    assert "no inbound message passes this transform of Answer" in refusal(censored.freeze)
+
+
+def test_a_transform_of_a_router_is_for_what_its_handlers_and_hooks_send() -> None:
+    class Joined(Message, type="joined"):
+        user: str
+
+    router, chat = MessageRouter(), MessageProtocol("Chat", sends=Answer)
+    chat.include_router(router)
+
+    @router.on_join
+    async def joined(user: User, room: Room) -> Joined:
+        raise NotImplementedError
+
+    @router.transform(outbound=True)
+    def any_of_them(message: Joined | Answer) -> Joined | Answer:
+        raise NotImplementedError
+
+    stages = chat.freeze().pipeline.stages
+    assert [model.__name__ for model, found in stages.items() if found.shared] == ["Joined"]
+
+
 def test_a_ready_made_transform_registers_for_what_it_covers() -> None:
     router = MessageRouter()
     router.transform(Censor(["damn"]))
@@ -446,6 +481,21 @@ def test_where_nobody_looks_at_an_answer_none_is_promised() -> None:
     assert refusal(lambda: MessageRouter().on_connect(connected)) == (
         f"{place(connected)}: it is annotated to return {__name__}.Answer, which nobody would look at. "
         f"Send it: connection.send(…)."
+    )
+
+
+def test_what_is_given_besides_the_message_is_what_is_annotated() -> None:
+    async def failed(connection: Connection, error: ValueError) -> None: ...
+
+    def addressed(message: Answer, user: User) -> Answer:
+        raise NotImplementedError
+
+    assert refusal(lambda: UntypedRouter().exception_handler(LookupError)(failed)) == (
+        f"{place(failed)}: its parameter 'error' gets LookupError, and is annotated ValueError. Make them agree."
+    )
+    assert refusal(lambda: UntypedRouter().transform(per_recipient=True)(addressed)) == (
+        f"{place(addressed)}: its parameter 'user' gets Connection, and is annotated protocol.types.User. "
+        "Make them agree."
     )
 
 
