@@ -30,7 +30,7 @@ def http(base: Any) -> Any:
 
 @pytest.fixture
 def hasty(base: Any) -> Any:
-    return type("HastyHTTP", (HeadLimits, base), {"handshake_timeout": 0.05})
+    return type("HastyHTTP", (HeadLimits, base), {"handshake_timeout": 0.2})
 
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
@@ -117,7 +117,7 @@ async def test_the_websocket_class_has_its_own_time_behind_another_http_class(ba
 async def test_a_connection_that_is_established_outlives_the_time(hasty: Any) -> None:
     async with serving(echo, http=hasty) as server, connected(server) as peer:
         over = asyncio.Event()
-        asyncio.get_running_loop().call_later(0.1, over.set)
+        asyncio.get_running_loop().call_later(0.3, over.set)
         await over.wait()
         peer.send(text("still here"))
         assert await peer.text() == "still here"

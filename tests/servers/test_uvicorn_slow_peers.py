@@ -242,7 +242,7 @@ async def test_a_peer_that_reads_slowly_is_not_reset() -> None:
         await send({"type": "websocket.send", "text": "done"})
 
     async with (
-        serving(app, ws=limits(write_timeout=0.3)) as server,
+        serving(app, ws=limits(write_timeout=1.0)) as server,
         connected(server, receive_buffer=4096) as peer,
     ):
         assert await peer.reader.readexactly(10) == b"\x82\x7f" + (30_000_000).to_bytes(8)
@@ -250,6 +250,6 @@ async def test_a_peer_that_reads_slowly_is_not_reset() -> None:
             # As much at once as makes the kernel, which buffers megabytes, ask for more.
             await peer.reader.readexactly(2_000_000)
             rested = asyncio.Event()
-            asyncio.get_running_loop().call_later(0.05, rested.set)
+            asyncio.get_running_loop().call_later(0.1, rested.set)
             await rested.wait()
         assert await peer.text() == "done"
