@@ -54,7 +54,8 @@ class Timed:
     """An arena whose playing is timed."""
 
     def __init__(self, arena: Arena, clock: Clock) -> None:
-        self.contract, self.moves = arena.contract, arena.moves
+        self.contract, self.moves, self.nodes = arena.contract, arena.moves, arena.nodes
+        self.aftermath = arena.aftermath
         self._arena = arena
         self._clock = clock
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, Protocol
 
 from protocol.fuzzing.contract import Contract
-from protocol.fuzzing.program import MOVE_NAMES
+from protocol.fuzzing.program import MOVE_NAMES, Program
 from protocol.fuzzing.run import Run
 from protocol.fuzzing.tables import Tables
 from protocol.testing.clock import run as run_virtually
@@ -38,10 +38,15 @@ class Arena(Protocol):
 
     Attributes:
         moves: what clients do in its programs, of ``MOVE_NAMES``.
+        nodes: how many are simulated; 0 where the server is what it is.
     """
 
     contract: Contract
     moves: tuple[str, ...]
+    nodes: int
+
+    def aftermath(self, program: Program) -> tuple[Step, ...]:
+        """What has to happen when everybody has left, before newcomers see what the first ones saw."""
 
     def play(self, steps: tuple[Step, ...], newcomers: int) -> Run:
         """Play ``steps`` against something fresh. From ``newcomers`` on they look at what is left."""
@@ -94,6 +99,7 @@ class LocalArena:
     """
 
     moves: tuple[str, ...] = MOVE_NAMES
+    nodes = 0
 
     def __init__(
         self,
@@ -109,6 +115,9 @@ class LocalArena:
         self._measured = measured
         # What an application holds before anybody was there; each fresh one is the same.
         self._pristine: Leftovers | None = None
+
+    def aftermath(self, program: Program) -> tuple[Step, ...]:
+        return ()
 
     def play(self, steps: tuple[Step, ...], newcomers: int) -> Run:
         return self._run(steps, newcomers, measured=self._measured)
@@ -170,6 +179,7 @@ class RemoteArena:
     """The server at ``url``. Programs are played one after the other, at most ``rate`` a second."""
 
     moves: tuple[str, ...] = tuple(name for name in MOVE_NAMES if name != "wait")  # time is real there
+    nodes = 0
 
     def __init__(
         self, url: str, contract: Contract, *, login: Login | None = None, rate: float | None = None
@@ -181,6 +191,9 @@ class RemoteArena:
         self._next = 0.0
         self._programs = 0
         self._runner = asyncio.Runner()
+
+    def aftermath(self, program: Program) -> tuple[Step, ...]:
+        return ()
 
     def play(self, steps: tuple[Step, ...], newcomers: int) -> Run:
         exchanges = self._runner.run(self._play(steps))

@@ -85,7 +85,13 @@ class Campaign:
     def _batches(
         self, fuzzer: Fuzzer, most: int, clients: int, moves: tuple[str, ...]
     ) -> Iterator[Failure | None]:
-        strategy = programs(self.arena.contract, clients=clients, overrides=self.overrides, steps=moves)
+        strategy = programs(
+            self.arena.contract,
+            clients=clients,
+            overrides=self.overrides,
+            steps=moves,
+            nodes=self.arena.nodes,
+        )
         for number in range(0, most, _BATCH):
             yield fuzzer.explore(
                 strategy,

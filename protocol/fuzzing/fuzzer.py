@@ -16,13 +16,14 @@ from hypothesis import settings as Settings  # noqa: N812 it is a class
 from hypothesis.errors import Flaky
 from hypothesis.strategies import SearchStrategy
 
-from protocol.fuzzing.arena import Arena, LocalArena, Login
+from protocol.fuzzing.arena import Arena, Login
 from protocol.fuzzing.checks import Check, CheckFailed, Finding, failure_of, selected, visits
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.overrides import Override
 from protocol.fuzzing.program import MOVES, Program, connected, programs
 from protocol.fuzzing.run import Run
-from protocol.testing.transcript import Burst, Close, Connect, Drop, Step, Transcript
+from protocol.fuzzing.simulated import local
+from protocol.testing.transcript import Burst, Close, Connect, Drop, Step, Transcript, Vanish
 
 # To explain which values matter takes hypothesis as long as to find the failure, and the transcript shows it.
 _PHASES: Final = (Phase.reuse, Phase.generate, Phase.shrink)
@@ -114,7 +115,7 @@ class Fuzzer:
 
     def play(self, program: Program, only: Check | None = None) -> tuple[Run, tuple[Check, Finding] | None]:
         """Play a program, and return what happened and the first check that fails."""
-        steps, newcomers = with_newcomers(self.arena.contract, program)
+        steps, newcomers = with_newcomers(self.arena, program)
         run = self.arena.play(steps, newcomers)
         for check in self.checks if only is None else (only,):
             finding = check.find(run)
@@ -178,7 +179,7 @@ class Fuzzer:
             (at for at in range(run.newcomers, finding.at + 1) if isinstance(steps[at], Connect)),
             default=finding.at,
         )
-        leaving = tuple(takewhile(lambda step: isinstance(step, Close), steps[run.newcomers :]))
+        leaving = tuple(takewhile(lambda step: not isinstance(step, Connect), steps[run.newcomers :]))
         found = self.arena.play(
             (*steps[: run.newcomers], *leaving, *steps[start : finding.at + 1]), run.newcomers
         )
@@ -196,6 +197,7 @@ class Fuzzer:
             barrier=contract.barrier,
             room=None if contract.room is None else contract.room.member,
             varying=frozenset(contract.varying),
+            nodes=self.arena.nodes,
         )
 
 
@@ -213,16 +215,16 @@ def shorter(program: Program) -> Iterator[Program]:
                 yield (*before, rest, *after)
 
 
-def with_newcomers(contract: Contract, program: Program) -> tuple[tuple[Step, ...], int]:
+def with_newcomers(arena: Arena, program: Program) -> tuple[tuple[Step, ...], int]:
     """``program``, then everybody leaves, and newcomers look; with the number of the first step of that."""
     there: dict[int, None] = {}
     for step in program:
         if isinstance(step, Connect):
             there[step.client] = None
-        elif isinstance(step, Close | Drop):
+        elif isinstance(step, Close | Drop | Vanish):
             there.pop(step.client, None)
-    steps: list[Step] = [*program, *(Close(client) for client in there)]
-    for visit in visits(contract, program):
+    steps: list[Step] = [*program, *(Close(client) for client in there), *arena.aftermath(program)]
+    for visit in visits(arena.contract, program):
         steps += [*visit, Close(visit[0].client)]
     return tuple(steps), len(program)
 
@@ -231,6 +233,7 @@ def fuzz_test(
     create_app: Callable[[], Any],
     *,
     clients: int = 3,
+    nodes: int = 0,
     document: Mapping[str, Any] | None = None,
     login: Login | None = None,
     only: Collection[str] | None = None,
@@ -245,7 +248,8 @@ def fuzz_test(
         test_chat = fuzz_test(create_app, clients=3)
 
     ``create_app`` makes a fresh application for each example. ``document`` is needed where that serves no protocol
-    of this framework. ``login`` says who a client is, by its number. ``only``, ``without`` and ``checks`` choose,
+    of this framework. ``nodes``: play on so many nodes of a :class:`protocol.testing.Simulation`, whose faults are
+    then steps of the programs. ``login`` says who a client is, by its number. ``only``, ``without`` and ``checks`` choose,
     switch off and add checks; ``overrides`` are those of :func:`protocol.fuzzing.messages`. Hypothesis' profile
     says how many examples there are, unless ``max_examples`` does.
 
@@ -255,14 +259,13 @@ def fuzz_test(
 
     def test() -> None:
         contract = Contract.of(create_app()) if document is None else Contract.of_document(document)
+        measured = any(check.code == "no_growth" for check in chosen)
         fuzzer = Fuzzer(
-            LocalArena(
-                create_app, contract, login=login, measured=any(c.code == "no_growth" for c in chosen)
-            ),
+            local(create_app, contract, nodes=nodes, login=login, measured=measured),
             chosen,
         )
         options = {} if max_examples is None else {"max_examples": max_examples}
-        strategy = programs(contract, clients=clients, moves=moves, overrides=overrides)
+        strategy = programs(contract, clients=clients, moves=moves, overrides=overrides, nodes=nodes)
         failure = fuzzer.explore(strategy, **options)
         if failure is not None:
             raise failure_of(failure.check.code)(str(failure))
@@ -283,8 +286,7 @@ def verify(
     What came back then does not matter. Raises ``CheckFailed``.
     """
     contract = Contract.of(create_app()) if document is None else Contract.of_document(document)
-    failure = Fuzzer(LocalArena(create_app, contract, login=login), selected()).check(
-        connected(transcript.steps)
-    )
+    arena = local(create_app, contract, nodes=transcript.nodes, login=login)
+    failure = Fuzzer(arena, selected()).check(connected(transcript.steps))
     if failure is not None:
         raise failure_of(failure.check.code)(str(failure))

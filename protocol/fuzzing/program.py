@@ -8,13 +8,14 @@ a client that is not there yet connects first.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from protocol.fuzzing.contract import Contract
+from protocol.fuzzing.faults import fault_moves, seeds
 from protocol.fuzzing.frames import Label, frames
 from protocol.fuzzing.jsonschema import JsonSchema, alternatives, shape, validator
 from protocol.fuzzing.messages import tagged_messages
@@ -28,10 +29,12 @@ from protocol.testing.transcript import (
     Close,
     Connect,
     Drop,
+    Fault,
     Pause,
     Resume,
     Send,
     Step,
+    Vanish,
     Wait,
     dumped,
 )
@@ -75,12 +78,14 @@ def programs(
     moves: int = MOVES,
     overrides: dict[Any, Override] | None = None,
     steps: Iterable[str] = (),
+    nodes: int = 0,
 ) -> SearchStrategy[Program]:
     """Programs of ``clients`` clients for a server that keeps ``contract``.
 
-    ``steps``: which moves there are, of ``MOVE_NAMES``; all, unless some are named.
+    ``steps``: which moves there are, of ``MOVE_NAMES`` and, where several ``nodes`` are simulated, ``FAULT_NAMES``;
+    all, unless some are named.
     """
-    return _Moves(contract, clients, overrides).programs(moves, frozenset(steps))
+    return _Moves(contract, clients, overrides).programs(moves, frozenset(steps), nodes)
 
 
 MOVE_NAMES: Final = ("say", "sequence", "race", "broken", "enter", "connect", "leave", "pause", "wait")
@@ -101,7 +106,7 @@ class _Moves:
         self._message = self._messages(self._tags)
         self._numbered = _numbering(contract)
 
-    def programs(self, moves: int, names: frozenset[str]) -> SearchStrategy[Program]:
+    def programs(self, moves: int, names: frozenset[str], nodes: int) -> SearchStrategy[Program]:
         makers: dict[str, Callable[[], Iterable[SearchStrategy[_Move]]]] = {
             "say": lambda: [self._say()] * 4,
             "sequence": self._sequences,
@@ -114,11 +119,16 @@ class _Moves:
             "wait": lambda: [st.builds(Wait, st.sampled_from((1.0, 60.0)))],
         }
         found = [made for name in MOVE_NAMES if not names or name in names for made in makers[name]()]
+        faults: dict[str, SearchStrategy[Any]] = fault_moves(self._client, nodes) if nodes else {}
+        found += [made for name, made in faults.items() if not names or name in names]
+        if nodes and (not names or "fault" in names):
+            found += [self._in_trouble(faults["fault"])] * 2
         openings = {"enter": self._enter, "connect": self._connect}
         opening = [made for name in openings if not names or name in names for made in openings[name]()]
         first = st.lists(st.one_of(opening), max_size=1) if opening else st.just([])
         rest = st.lists(st.one_of(found), min_size=1, max_size=moves)
-        return st.builds(lambda one, more: self._assemble([*one, *more]), first, rest)
+        seed: SearchStrategy[Any] = seeds() if nodes else st.just(())
+        return st.builds(lambda seed, one, more: self._assemble([*seed, *one, *more]), seed, first, rest)
 
     # Moves.
 
@@ -188,6 +198,14 @@ class _Moves:
             ),
             self._saying(self._message, _NOTHING),
             st.lists(self._client, min_size=1, max_size=2),
+        )
+
+    def _in_trouble(self, faults: SearchStrategy[tuple[Step, ...]]) -> SearchStrategy[_Move]:
+        """A fault of a node, and a message from a client that is usually there."""
+        return st.builds(
+            lambda fault, saying: (*fault, replace(saying, client=fault[0].node % self._clients)),
+            faults,
+            self._say(),
         )
 
     def _sequences(self) -> list[SearchStrategy[_Move]]:
@@ -351,20 +369,26 @@ def connected(steps: Iterable[Step]) -> Program:
     """``steps`` with a ``Connect`` before what a client does that is not there, and without what has no effect."""
     found: list[Step] = []
     there: set[int] = set()
+    lost: set[int] = set()
     paused: set[int] = set()
     for step in steps:
         match step:
             case Connect(client):
-                if client in there:
+                if client in there - lost:
                     continue
                 there.add(client)
+                lost.discard(client)
             case Send() | Burst():
                 sends = (step,) if isinstance(step, Send) else step.sends
                 for client in dict.fromkeys(send.client for send in sends):
-                    if client not in there:
+                    if client not in there or client in lost:
                         there.add(client)
+                        lost.discard(client)
                         found.append(Connect(client))
-            case Close(client) | Drop(client):
+            case Fault("crash"):
+                # Who was on that node is not there any more; to connect who still is does nothing.
+                lost |= there
+            case Close(client) | Drop(client) | Vanish(client):
                 if client not in there:
                     continue
                 there.discard(client)

@@ -15,8 +15,10 @@ from protocol.testing.transcript import (
     Data,
     Drop,
     Exchange,
+    Fault,
     Pause,
     Step,
+    Vanish,
     parsed,
     sends_of,
 )
@@ -55,7 +57,8 @@ class Talk:
     """One connection: its client, and what was said on it.
 
     ``first`` and ``last`` are the numbers of the exchanges in which it began and ended. ``ended``: by whom, or how;
-    ``None`` for one that was open to the end. ``parameters``: those of its path.
+    ``None`` for one that was open to the end. ``parameters``: those of its path. ``paused``: at some time it did not
+    read, or a fault of its node kept that from serving it.
     """
 
     client: int
@@ -81,6 +84,8 @@ class Run:
         growth: what is left when everybody is gone, and more each time that the same steps are played against one
             server: how much after each, by the name of what it is.
         prompt: what a client leaves behind when it goes is seen in the same exchange, and not some time later.
+        nodes: how many were simulated; 0 where the server is what it is.
+        alone: plays the same steps on one node; ``None`` where that would be nothing else.
     """
 
     def __init__(
@@ -92,6 +97,8 @@ class Run:
         again: Callable[[tuple[Step, ...]], "Run"] | None = None,
         growth: Mapping[str, tuple[int, ...]] | None = None,
         prompt: bool = True,
+        nodes: int = 0,
+        alone: "Callable[[], Run] | None" = None,
     ) -> None:
         self.contract = contract
         self.exchanges = exchanges
@@ -99,18 +106,36 @@ class Run:
         self.again = again
         self.growth = growth or {}
         self.prompt = prompt
+        self.nodes = nodes
+        self.alone = alone
+
+    @cached_property
+    def faults(self) -> tuple[int, ...]:
+        """The numbers of the exchanges in which something befell a node or a link."""
+        return tuple(
+            at for at, exchange in enumerate(self.exchanges) if isinstance(exchange.step, Fault | Vanish)
+        )
 
     @cached_property
     def talks(self) -> tuple[Talk, ...]:
         """The connections that were accepted, in order."""
         found: list[_Open] = []
         by_client: dict[int, _Open] = {}
+        disturbed: set[int] = set()
         for at, exchange in enumerate(self.exchanges):
             step = exchange.step
             match step:
                 case Connect(client) if client not in exchange.refused and client not in exchange.silent:
-                    by_client[client] = _Open(client, at, self.contract.parameters(step))
+                    node = step.at(self.nodes) if self.nodes else None
+                    parameters = self.contract.parameters(step)
+                    by_client[client] = _Open(client, at, parameters, node, paused=node in disturbed)
                     found.append(by_client[client])
+                case Fault("crash" | "suspend" | "isolate", node):
+                    disturbed.add(node)
+                    for talk in by_client.values():
+                        talk.paused |= talk.node == node
+                case Fault("restart", node):
+                    disturbed.discard(node)
                 case Pause(client) if client in by_client:
                     by_client[client].paused = True
             for send in sends_of(step):
@@ -124,7 +149,7 @@ class Run:
             for client, closed in exchange.closed.items():
                 if client in by_client:
                     by_client.pop(client).end(at, "server", closed)
-            if isinstance(step, Close | Drop) and step.client in by_client:
+            if isinstance(step, Close | Drop | Vanish) and step.client in by_client:
                 by_client.pop(step.client).end(at, type(step).__name__.lower(), None)
         return tuple(talk.closed_at(len(self.exchanges)) for talk in found)
 
@@ -179,15 +204,18 @@ def decoded(data: Data) -> Body | None:
 class _Open:
     """A connection while the exchanges are read."""
 
-    def __init__(self, client: int, first: int, parameters: Mapping[str, str]) -> None:
+    def __init__(
+        self, client: int, first: int, parameters: Mapping[str, str], node: int | None, *, paused: bool
+    ) -> None:
         self.client = client
         self.parameters = parameters
         self.first = first
+        self.node = node
         self.last: int | None = None
         self.ended: str | None = None
         self.closed: tuple[int, str] | None = None
         self.silent = False
-        self.paused = False
+        self.paused = paused
         self.sent: list[Sent] = []
         self.received: list[Received] = []
 

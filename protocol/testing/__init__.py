@@ -3,6 +3,7 @@
 from protocol.testing.client import Client, Refused
 from protocol.testing.clock import Stuck, VirtualLoop, run, settle
 from protocol.testing.record import Recorder, record
+from protocol.testing.replay import replay
 from protocol.testing.simulation import Simulation, simulate
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Stuck",
     "VirtualLoop",
     "record",
+    "replay",
     "run",
     "settle",
     "simulate",

@@ -15,6 +15,13 @@ PATIENCE: Final = 60.0
 _PAUSES: Final = (0.1, 1.0, 10.0, PATIENCE - 11.1)
 
 
+def crash_of(task: asyncio.Task[None] | None) -> BaseException | None:
+    """What has escaped from the application that served a connection in ``task``."""
+    if task is None or not task.done() or task.cancelled():
+        return None
+    return task.exception()
+
+
 class LocalPeer(Client):
     """A client that keeps the frames as they came."""
 
@@ -25,9 +32,7 @@ class LocalPeer(Client):
 
     @property
     def crash(self) -> BaseException | None:
-        if self._task is None or not self._task.done() or self._task.cancelled():
-            return None
-        return self._task.exception()
+        return crash_of(self._task)
 
     async def connect(self) -> "LocalPeer":
         try:

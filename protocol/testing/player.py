@@ -71,7 +71,9 @@ class Stage(Protocol):
     """
 
     distant: bool
-    stalled: Collection[int]
+
+    @property
+    def stalled(self) -> Collection[int]: ...
 
     async def connect(self, step: Connect) -> Peer | None:
         """Connect; ``None`` where that cannot be. Raises ``Refused``, and ``TimeoutError`` where no answer comes."""

@@ -2,10 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
+from protocol.testing.clock import run
 from protocol.testing.comparison import first_difference
+from protocol.testing.inprocess import InProcess
 from protocol.testing.player import Happening, Headers, Stage, Until, play
 from protocol.testing.remote import Remote
+from protocol.testing.simulated import Simulated
+from protocol.testing.simulation import Simulation
 from protocol.testing.transcript import Transcript
 
 
@@ -13,6 +18,29 @@ async def replayed(transcript: Transcript, stage: Stage) -> Transcript:
     """What comes back when the steps of a transcript are played on ``stage``."""
     exchanges = await play(transcript.steps, stage, barrier=transcript.barrier, until=_as_much_as(transcript))
     return replace(transcript, exchanges=exchanges)
+
+
+def replay(
+    transcript: Transcript,
+    create_app: Callable[[], Any],
+    *,
+    path: str = "/ws",
+    headers: Callable[[int], Headers] = lambda client: {},
+) -> Transcript:
+    """What comes back when a transcript is played in this process, on virtual time.
+
+    What was played on several nodes is played on as many, and each seed decides what it decided then.
+    """
+
+    async def played() -> Transcript:
+        if transcript.nodes:
+            async with Simulation(create_app, nodes=transcript.nodes) as simulation:
+                return await replayed(transcript, Simulated(simulation, path, headers))
+        app = create_app()
+        async with app.router.lifespan_context(app):
+            return await replayed(transcript, InProcess(app, path, headers))
+
+    return run(played())
 
 
 async def difference(transcript: Transcript, url: str, headers: Callable[[int], Headers]) -> str | None:

@@ -31,9 +31,11 @@ class Simulation:
     """``nodes`` applications, each made by ``create_app``, that run between ``async with``; on virtual time only.
 
     There are no threads in it: what would run in one is called in its place. ``latency``: seconds that one way to
-    the broker or the presence store takes at most.
+    the broker or the presence store takes at most. ``lives``: how many each node has had before; their names and
+    clocks go by that, and nothing else should.
 
     Attributes:
+        nodes: how many there are.
         random: what decides; for the decisions of a scenario too.
         trace: what clients sent and saw, and what was done to them and the nodes, one line each.
     """
@@ -45,12 +47,14 @@ class Simulation:
         nodes: int = 2,
         seed: int | str = 0,
         latency: float = 0.005,
+        lives: int = 0,
     ) -> None:
+        self.nodes = nodes
         self.trace: list[str] = []
         self._create_app = create_app
         self._latency = latency
         self.random = Random(seed)  # noqa: S311 - a run is to be repeated, not to be unpredictable
-        self._lives = [0] * nodes
+        self._lives = [lives] * nodes
         self._processes: list[Process] = []
         self._killed: list[Process] = []
 
@@ -102,7 +106,7 @@ class Simulation:
         name = user if isinstance(user, str) else user.id
         options.setdefault("wire", self.random.random() < 0.5)
         client = SimulatedClient(
-            process, name, user=user, path=path, advance=self._advance, record=self.record, **options
+            process, name, user=user, path=path, advance=self.advance, record=self.record, **options
         )
         return await client.connect()
 
@@ -114,8 +118,18 @@ class Simulation:
 
     async def settle(self) -> None:
         """Wait until nothing is under way; what waits for a timer goes on waiting."""
-        while await self._advance():
+        while await self.advance():
             pass
+
+    async def advance(self) -> bool:
+        """Let time pass until something that is under way may have arrived; false where nothing is."""
+        await self._loop.settle()
+        now = self._loop.now
+        seconds = max((process.link.until for process in self._processes if process.alive), default=now) - now
+        if seconds <= 0:
+            return False
+        await asyncio.sleep(min(seconds, _STEP))
+        return True
 
     # Faults.
 
@@ -199,16 +213,6 @@ class Simulation:
             random=self.random,
             latency=self._latency,
         )
-
-    async def _advance(self) -> bool:
-        """Let time pass until something that is under way may have arrived; false where nothing is."""
-        await self._loop.settle()
-        now = self._loop.now
-        seconds = max((process.link.until for process in self._processes if process.alive), default=now) - now
-        if seconds <= 0:
-            return False
-        await asyncio.sleep(min(seconds, _STEP))
-        return True
 
     def _cancel(self) -> None:
         """Let what is left come to its end, after the simulation's."""

@@ -42,6 +42,10 @@ class Connect:
     path: str | None = None
     node: int | None = None
 
+    def at(self, nodes: int) -> int:
+        """To which of ``nodes`` it connects."""
+        return (self.client if self.node is None else self.node) % nodes
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:

@@ -18,11 +18,11 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
-from protocol.fuzzing.arena import LocalArena
 from protocol.fuzzing.checks import CHECKS
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.fuzzer import Failure, Fuzzer
 from protocol.fuzzing.program import programs
+from protocol.fuzzing.simulated import local
 
 PLANTED = Path(__file__).parent / "planted"
 NAMES = sorted(path.stem for path in PLANTED.glob("*.py") if path.stem != "__init__")
@@ -43,8 +43,10 @@ def contract_of(module: ModuleType, *, bug: bool) -> Contract:
 def hunt(module: ModuleType, *, bug: bool, seed: int, max_examples: int = MOST) -> tuple[Failure | None, int]:
     """Fuzz one server; what was found, and the programs that were played before it failed."""
     contract = contract_of(module, bug=bug)
-    fuzzer = Fuzzer(LocalArena(lambda: module.create_app(bug), contract), CHECKS)
-    failure = fuzzer.explore(programs(contract), seed=seed, database=None, max_examples=max_examples)
+    nodes = getattr(module, "NODES", 0)
+    fuzzer = Fuzzer(local(lambda: module.create_app(bug), contract, nodes=nodes), CHECKS)
+    strategy = programs(contract, nodes=nodes)
+    failure = fuzzer.explore(strategy, seed=seed, database=None, max_examples=max_examples)
     return failure, fuzzer.coverage.programs
 
 

@@ -6,8 +6,8 @@ from tests.fuzz.table import NAMES, hunt, planted
 
 # Those that are found at once. All of them, with ten seeds: `python -m tests.fuzz.table --seeds 10`.
 QUICK = [
-    "answer_to_another", "average_of_nothing", "counted_for_ever", "double_reply", "drafts_pile_up", "ghost_member",
-    "gone_without_goodbye", "lock_never_released", "lost_update", "missing_reply", "overtaking_answer",
+    "answer_to_another", "average_of_nothing", "counted_for_ever", "counted_on_each_node", "double_reply",
+    "drafts_pile_up", "ghost_member", "gone_without_goodbye", "lock_never_released", "lost_update", "missing_reply", "overtaking_answer",
     "seat_taken_twice", "ticker_left_behind",
 ]  # fmt: skip
 

@@ -6,12 +6,14 @@ from typing import Final
 from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.checks.base import Check, CheckFailed, Finding, failure_of
 from protocol.fuzzing.checks.connections import liveness, server_error, undeclared_close
+from protocol.fuzzing.checks.history import recovery
 from protocol.fuzzing.checks.messages import (
     message_conformance,
     negative_data_rejection,
     positive_data_acceptance,
     request_reply,
 )
+from protocol.fuzzing.checks.nodes import transparency
 from protocol.fuzzing.checks.rooms import clean_room, isolation, order, visits
 from protocol.fuzzing.checks.state import no_growth, serialisability
 
@@ -25,9 +27,11 @@ CHECKS: Final[tuple[Check, ...]] = (
     positive_data_acceptance,
     request_reply,
     order,
+    recovery,
     isolation,
     clean_room,
     serialisability,
+    transparency,
     no_growth,
 )
 

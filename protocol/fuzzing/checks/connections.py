@@ -15,7 +15,7 @@ def _server_error(run: Run) -> Finding | None:
         for client, text in exchange.crashed.items():
             return Finding(at, f"The application raised {text} on the connection of {client}.")
         for client, status in exchange.refused.items():
-            if status >= 500:
+            if status >= 500 and not any(fault < at for fault in run.faults):
                 return Finding(at, f"The handshake of {client} was answered with {status}.")
         for client, (code, _) in exchange.closed.items():
             if code in _CRASHES and client not in paused:

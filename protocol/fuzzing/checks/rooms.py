@@ -22,19 +22,21 @@ def _isolation(run: Run) -> Finding | None:
     presence = {id(talk): _Presence(run.contract, rules, talk) for talk in run.talks}
     for talk in run.talks:
         for frame in talk.received:
-            room = _room_of(rules, frame)
+            room = room_of(rules, frame)
             if room is None or _is_answer(run.contract, frame):
                 continue
             if not presence[id(talk)].may_hear(room, frame):
                 return Finding(frame.at, f"{talk.client} is not in {room!r}, and got {shortened(frame.data)}")
-            if sender := _outsider(run, presence, room, frame, talk):
+            # What a fault has held up comes while somebody else speaks.
+            if not run.faults and (sender := _outsider(run, presence, room, frame, talk)):
                 return Finding(
                     frame.at, f"{sender} is not in {room!r}, and what it sent reached {talk.client} there."
                 )
     return None
 
 
-def _room_of(rules: RoomRules, frame: Received) -> str | None:
+def room_of(rules: RoomRules, frame: Received) -> str | None:
+    """The room that a frame of the server names."""
     room = None if frame.body is None else frame.body.get(rules.member)
     return room if isinstance(room, str) else None
 
@@ -76,18 +78,19 @@ class _Presence:
             return True
         # An answer to a message without id has no ref.
         return any(
-            frame.tag in self._contract.answers.get(sent.tag or "", ()) and _names(self._rules, sent) == room
+            frame.tag in self._contract.answers.get(sent.tag or "", ())
+            and named_room(self._rules, sent) == room
             for sent in self._talk.sent
             if sent.at <= frame.at
         )
 
     def _joins(self, sent: Sent, room: str) -> bool:
-        return sent.tag in self._rules.joins and _names(self._rules, sent) == room
+        return sent.tag in self._rules.joins and named_room(self._rules, sent) == room
 
     def _note(self, at: int, sents: list[Sent]) -> None:
         refused = {frame.ref for frame in self._received[at] if frame.tag == self._contract.error}
         for sent in sents:
-            room = _names(self._rules, sent)
+            room = named_room(self._rules, sent)
             if room is None or (sent.id is not None and sent.id in refused):
                 continue
             if sent.tag in self._rules.joins:
@@ -96,7 +99,8 @@ class _Presence:
                 self._timeline[room].append((at, False))
 
 
-def _names(rules: RoomRules, sent: Sent) -> str | None:
+def named_room(rules: RoomRules, sent: Sent) -> str | None:
+    """The room that a frame of a client names."""
     room = None if sent.body is None else sent.body.get(rules.member)
     return room if isinstance(room, str) else None
 
@@ -111,7 +115,11 @@ def _outsider(
     if len(senders) != 1 or senders[0] is receiver or presence[id(senders[0])].inside(room, frame.at):
         return None
     for sent in senders[0].sent:
-        if sent.at == frame.at and _names(rules, sent) == room and sent.tag not in rules.joins | rules.leaves:
+        if (
+            sent.at == frame.at
+            and named_room(rules, sent) == room
+            and sent.tag not in rules.joins | rules.leaves
+        ):
             said = set(_texts(sent.body)) - {room, sent.tag}
             if said & set(_texts(frame.body)):
                 return str(senders[0].client)
@@ -164,11 +172,11 @@ def _offsets_in_order(contract: Contract, talk: Talk) -> Finding | None:
     rules = contract.room
     if rules is None or contract.offset is None:
         return None
-    joined = [(sent.at, _names(rules, sent)) for sent in talk.sent if sent.tag in rules.joins]
+    joined = [(sent.at, named_room(rules, sent)) for sent in talk.sent if sent.tag in rules.joins]
     entered = frozenset(tag for join in rules.joins for tag in contract.answers.get(join, ()))
     last: dict[tuple[str, int], int] = {}
     for frame in talk.received:
-        room = _room_of(rules, frame)
+        room = room_of(rules, frame)
         offset = None if frame.body is None else frame.body.get(contract.offset)
         if room is None or _is_answer(contract, frame) or frame.tag in entered or not isinstance(offset, int):
             continue
@@ -195,7 +203,7 @@ def _texts_in_order(run: Run) -> Finding | None:
         for number, sent in enumerate(speaker.sent):
             if sent.tag is None or sent.tag in contract.unordered or sent.body is None:
                 continue
-            room = None if rules is None else _names(rules, sent)
+            room = None if rules is None else named_room(rules, sent)
             for name, value in sent.body.items():
                 if isinstance(value, str) and uses[name, value] == 1:
                     places[name, value, room] = number
@@ -217,7 +225,7 @@ def _heard_in_order(
     for frame in hearer.received:
         if frame.body is None or _is_answer(contract, frame):
             continue
-        room = None if rules is None else _room_of(rules, frame)
+        room = None if rules is None else room_of(rules, frame)
         segment = sum(1 for at in joins if at <= frame.at)
         for name, value in frame.body.items():
             if not isinstance(value, str) or (place := places.get((name, value, room))) is None:
@@ -268,6 +276,8 @@ def _ghost(run: Run) -> Finding | None:
         client = step.client
         if any(exchange.step == Pause(client) for exchange in run.exchanges[:first]):
             continue  # It did not see what it was shown.
+        if any(fault < first for fault in run.faults):
+            continue  # What it saw at first was not all.
         before, after = (_shown(run, number, step) for number in (first, at))
         if any(run.contract.is_for_later(parsed(data)) for data in (*before, *after)):
             continue
@@ -306,7 +316,7 @@ def visits(contract: Contract, steps: tuple[Any, ...]) -> list[tuple[Connect | S
             if contract.objection(send.data) is not None:
                 continue
             sent = Run(contract, (), newcomers=0)._sent(0, send.data)
-            room = _names(rules, sent)
+            room = named_room(rules, sent)
             if sent.tag not in rules.joins or room is None or not isinstance(step, Send):
                 return found
             if any(value in room for value in paths):
