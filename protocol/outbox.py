@@ -4,6 +4,7 @@ Sans-IO: ``put`` gives a verdict and the shell in :mod:`protocol.connection` act
 each connection and it is the only way to the socket, so nothing is reordered and nothing follows a close.
 """
 
+import math
 from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -32,9 +33,9 @@ class Outbox:
     budget: int = 1 << 28
 
     def __post_init__(self) -> None:
-        if self.bytes < 1024 or not self.seconds > 0 or self.budget < self.bytes:
+        if self.bytes < 1024 or not 0 < self.seconds < math.inf or self.budget < self.bytes:
             raise ConfigurationError(
-                "Outbox(bytes=…, seconds=…, budget=…) takes at least 1024 bytes, more than 0 seconds, "
+                "Outbox(bytes=…, seconds=…, budget=…) takes at least 1024 bytes, a finite number of seconds above 0, "
                 "and a budget of at least bytes."
             )
 

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,15 +100,19 @@ def test_the_budget_of_the_node_binds_who_is_behind_and_nobody_else() -> None:
 
 
 @pytest.mark.parametrize(
-    "bounds", [{"bytes": 1023}, {"seconds": 0}, {"seconds": -1}, {"seconds": float("nan")}, {"bytes": 4096, "budget": 4095}]
+    "bounds", [{"bytes": 1023}, {"seconds": 0}, {"seconds": math.inf}, {"seconds": -1}, {"seconds": float("nan")}, {"bytes": 4096, "budget": 4095}]
 )  # fmt: skip
 def test_impossible_bounds_are_refused(bounds: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Outbox(**bounds)  # type: ignore[arg-type]
     assert str(caught.value) == (
-        "Outbox(bytes=…, seconds=…, budget=…) takes at least 1024 bytes, more than 0 seconds, "
+        "Outbox(bytes=…, seconds=…, budget=…) takes at least 1024 bytes, a finite number of seconds above 0, "
         "and a budget of at least bytes."
     )
+
+
+def test_by_default_a_peer_may_be_a_mebibyte_and_ten_seconds_behind() -> None:
+    assert Outbox() == Outbox(bytes=1_048_576, seconds=10, budget=268_435_456)
 
 
 # Policies.
