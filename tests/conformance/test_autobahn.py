@@ -5,6 +5,7 @@ an error. The cases that cut a message into up to 65,536 fragments need another 
 """
 
 import asyncio
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -23,6 +24,15 @@ pytestmark = [
 
 
 async def conformance(cases: list[str], reports: Path) -> None:
+    failed = await failures(cases, reports / "first")
+    if failed:
+        # Autobahn gives a server one second to end a connection; on a busy machine that may be too little.
+        failed = await failures([*failed], reports / "again")
+    assert failed == {}
+
+
+async def failures(cases: list[str], reports: Path) -> dict[str, str]:
+    """How each case failed that did."""
     assert KOSOKU is not None
     ws = limits(max_fragments=2**16)
     options = {"ws_max_size": 2**24, "ws_per_message_deflate": True}
@@ -33,8 +43,10 @@ async def conformance(cases: list[str], reports: Path) -> None:
         process = await asyncio.create_subprocess_exec(
             KOSOKU, address, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )
-        output, _ = await process.communicate()
-        assert process.returncode == 0, output.decode()
+        output = (await process.communicate())[0].decode()
+    failed = dict(re.findall(r"^ +(\d+(?:\.\d+)+): (.*)", output, re.MULTILINE))
+    assert bool(process.returncode) is bool(failed), output
+    return failed
 
 
 def test_framing_pings_fragments_utf8_and_closing(tmp_path: Path) -> None:
