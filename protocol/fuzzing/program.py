@@ -9,10 +9,10 @@ a client that is not there yet connects first.
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
+from hypothesis.strategies import DrawFn, SearchStrategy
 
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.faults import fault_moves, seeds
@@ -21,7 +21,7 @@ from protocol.fuzzing.jsonschema import JsonSchema, alternatives, shape, validat
 from protocol.fuzzing.messages import tagged_messages
 from protocol.fuzzing.overrides import Override, Overrides
 from protocol.fuzzing.recall import recalls
-from protocol.fuzzing.rooms import Address
+from protocol.fuzzing.rooms import Address, RoomRules
 from protocol.fuzzing.strategies import from_schema
 from protocol.testing.transcript import (
     Body,
@@ -38,6 +38,8 @@ from protocol.testing.transcript import (
     Wait,
     dumped,
 )
+
+T = TypeVar("T")
 
 Program = tuple[Step, ...]
 
@@ -108,7 +110,7 @@ class _Moves:
 
     def programs(self, moves: int, names: frozenset[str], nodes: int) -> SearchStrategy[Program]:
         makers: dict[str, Callable[[], Iterable[SearchStrategy[_Move]]]] = {
-            "say": lambda: [self._say()] * 4,
+            "say": lambda: [self._say()],
             "sequence": self._sequences,
             "race": lambda: [self._race(), self._echo()] if self._clients > 1 else [self._echo()],
             "broken": lambda: [self._broken()],
@@ -118,59 +120,55 @@ class _Moves:
             "pause": lambda: [st.one_of(st.builds(Resume, self._client), st.builds(Pause, self._client))],
             "wait": lambda: [st.builds(Wait, st.sampled_from((1.0, 60.0)))],
         }
-        found = [made for name in MOVE_NAMES if not names or name in names for made in makers[name]()]
+        found: list[tuple[int, SearchStrategy[_Move]]] = [
+            (3 if name == "say" else 1, made)
+            for name in MOVE_NAMES
+            if not names or name in names
+            for made in makers[name]()
+        ]
         faults: dict[str, SearchStrategy[Any]] = fault_moves(self._client, nodes) if nodes else {}
-        found += [made for name, made in faults.items() if not names or name in names]
+        found += [(1, made) for name, made in faults.items() if not names or name in names]
         if nodes and (not names or "fault" in names):
-            found += [self._in_trouble(faults["fault"])] * 2
+            found.append((2, self._in_trouble(faults["fault"])))
         openings = {"enter": self._enter, "connect": self._connect}
         opening = [made for name in openings if not names or name in names for made in openings[name]()]
         first = st.lists(st.one_of(opening), max_size=1) if opening else st.just([])
-        rest = st.lists(st.one_of(found), min_size=1, max_size=moves)
+        rest = st.lists(_weighted(*found), min_size=1, max_size=moves)
         seed: SearchStrategy[Any] = seeds() if nodes else st.just(())
         return st.builds(lambda seed, one, more: self._assemble([*seed, *one, *more]), seed, first, rest)
 
     # Moves.
 
     def _messages(self, tags: list[str]) -> SearchStrategy[Body]:
-        overrides: dict[Any, Override] = {**(self._overrides or {})}
-        if self._contract.room is not None:
-            member, schemas = self._contract.room.member, self._contract.grammar.schemas
-            places = {f"{tag}.{member}" for tag in self._tags if self._names_room(schemas[tag])}
-            overrides = {**dict.fromkeys(places, self._meeting), **overrides}
+        overrides: dict[Any, Override] = dict(self._overrides or {})
+        if (rules := self._contract.room) is not None:
+            form = shape(self._room_schema(rules)[1])
+            for tag in self._tags:
+                members = self._contract.grammar.schemas[tag].get("properties", {})
+                if rules.member in members and shape(members[rules.member]) == form:
+                    overrides.setdefault(f"{tag}.{rules.member}", self._meeting)
         return tagged_messages(self._contract.grammar, tags, overrides).map(lambda pair: pair[1])
 
     def _rooms(self) -> SearchStrategy[Any]:
         """Nearly always one room, the same in all of a program: clients have to meet."""
-        rules, grammar = self._contract.room, self._contract.grammar
+        rules = self._contract.room
         if rules is None:
             return st.nothing()
-        schema = next((grammar.schemas[tag] for tag in self._naming()), {})
-        own = schema.get("properties", {}).get(rules.member, {"type": "string"})
+        schema, own = self._room_schema(rules)
         whole = {**own, **{name: schema[name] for name in ("$defs", "components") if name in schema}}
         names = from_schema(whole, Overrides({}, {}), name=rules.member)
         if known := [name for name in rules.names if validator(whole, whole).is_valid(name)]:
-            names = st.one_of(st.sampled_from(known), st.sampled_from(known), names)
+            names = _weighted((2, st.sampled_from(known)), (1, names))
         meeting, other = (st.shared(names, key=f"protocol.fuzzing room {number}") for number in range(2))
-        return st.one_of(meeting, meeting, meeting, meeting, other)
+        return _weighted((4, meeting), (1, other))
 
-    def _naming(self) -> list[str]:
-        """The tags of messages that name a room, those that join one first."""
-        rules, schemas = self._contract.room, self._contract.grammar.schemas
-        assert rules is not None
+    def _room_schema(self, rules: RoomRules) -> tuple[JsonSchema, JsonSchema]:
+        """A message that names a room, and how; those that join one say it best, and where none does it is any text."""
+        schemas = self._contract.grammar.schemas
         naming = [tag for tag in self._tags if rules.member in schemas[tag].get("properties", {})]
-        return sorted(naming, key=lambda tag: (tag not in rules.joins, tag))
-
-    def _names_room(self, schema: JsonSchema) -> bool:
-        """Whether a message names a room in the same way as those that join one."""
-        rules = self._contract.room
-        assert rules is not None
-        forms = [
-            shape(one["properties"][rules.member])
-            for one in (schema, self._contract.grammar.schemas[self._naming()[0]])
-            if rules.member in one.get("properties", {})
-        ]
-        return len(forms) == 2 and forms[0] == forms[1]
+        for tag in sorted(naming, key=lambda tag: (tag not in rules.joins, tag)):
+            return schemas[tag], schemas[tag]["properties"][rules.member]
+        return {}, {"type": "string"}
 
     def _saying(self, message: SearchStrategy[Body], recall: SearchStrategy[int]) -> SearchStrategy[_Saying]:
         return st.builds(
@@ -178,9 +176,9 @@ class _Moves:
         )
 
     def _recalling(self) -> SearchStrategy[int]:
-        """One message in four refers to something, where it can."""
+        """One message in three refers to something, where it can."""
         most = max((len(self._recalls[tag]) for tag in self._tags), default=0)
-        return st.integers(0, 4 * most).map(lambda number: max(0, number - 3 * most)) if most else _NOTHING
+        return _weighted((2, _NOTHING), (1, st.integers(1, most))) if most else _NOTHING
 
     def _say(self) -> SearchStrategy[_Move]:
         return self._saying(self._message, self._recalling())
@@ -241,7 +239,7 @@ class _Moves:
 
     def _enter(self) -> list[SearchStrategy[_Move]]:
         """Several clients enter one room, one after the other."""
-        if self._contract.room is None:
+        if self._contract.room is None or not self._contract.room.joins:
             return []
         message = self._messages(sorted(self._contract.room.joins))
         others = st.integers(1, self._clients)
@@ -336,6 +334,17 @@ class _Moves:
             dumped(message),
             known[saying.recall - 1] if 0 < saying.recall <= len(known) else (),
         )
+
+
+def _weighted(*choices: tuple[int, SearchStrategy[T]]) -> SearchStrategy[T]:
+    """One of several strategies, each so often: ``one_of`` takes only once what is given to it several times."""
+    strategies = [strategy for weight, strategy in choices for _ in range(weight)]
+
+    @st.composite
+    def chosen(draw: DrawFn) -> T:
+        return draw(strategies[draw(st.integers(0, len(strategies) - 1))])
+
+    return chosen()
 
 
 def _is_plain(name: object) -> bool:

@@ -1,7 +1,4 @@
-"""How the messages of a server speak of rooms, and where it is reached: as far as its document says, or its words do.
-
-What cannot be read there is learnt by playing, in :mod:`protocol.fuzzing.learning`.
-"""
+"""How the messages of a server speak of rooms, and where it is reached: as far as its document says, or its words do."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping

@@ -24,6 +24,7 @@ from tests.fuzz.planted import (
     extra_ignored,
     ghost_member,
     gone_without_goodbye,
+    heard_next_door,
     heard_twice,
     id_zero,
     leave_that_stays,
@@ -41,6 +42,7 @@ from tests.fuzz.planted import (
     slowest_decides,
     stranger_reads,
     ticker_left_behind,
+    ticket_used_twice,
     too_long_is_cut,
     topic_survives,
     undeclared_close,
@@ -430,3 +432,31 @@ async def test_who_vanishes_is_counted_for_ever(bug: bool) -> None:
         async with Client(app) as other:
             await settle()
             assert other.frames == [{"event": "online", "count": 2 if bug else 1}]
+
+
+@both
+async def test_who_uses_a_ticket_twice_sees_a_crash(bug: bool) -> None:
+    client = Client(ticket_used_twice.create_app(bug))
+    await client.connect()
+    assert (await client.request({"type": "use", "ticket": "x"}))["code"] == "no_such_ticket"
+    ticket = (await client.request({"type": "buy"}))["ticket"]
+    assert (await client.request({"type": "use", "ticket": ticket}))["type"] == "welcome"
+    if bug:
+        await client.send({"type": "use", "ticket": ticket})
+        await client.expect_close(1006)
+        with pytest.raises(KeyError):
+            await client.close()
+    else:
+        assert (await client.request({"type": "use", "ticket": ticket}))["code"] == "no_such_ticket"
+        await client.close()
+
+
+@both
+async def test_what_is_said_in_one_room_is_heard_in_another(bug: bool) -> None:
+    app = heard_next_door.create_app(bug)
+    async with Client(app, "/ws/a") as one, Client(app, "/ws/b") as other:
+        await one.send({"type": "say", "text": "x"})
+        await one.expect("said", room="a", text="x")
+        if bug:
+            await other.expect("said", room="a", text="x")
+        await other.expect_nothing()
