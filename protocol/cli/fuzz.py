@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     "--login", metavar="MODULE:FUNC", help="A function from a client's number to its token or headers."
 )
 @click.option("--clients", default=3, show_default=True, type=click.IntRange(1, 20), help="Clients at once.")
+@click.option("--nodes", default=0, type=click.IntRange(0, 20), help="Simulate so many, and their faults.")
 @click.option("--seed", type=int, help="The same seed, the same programs.")
 @click.option(
     "--max-examples", default=1000, show_default=True, type=click.IntRange(1), help="Programs to play."
@@ -128,8 +129,9 @@ def _command(seed: int) -> str:
 
 
 def _arena(target: str, options: Mapping[str, Any]) -> "Arena":
-    from protocol.fuzzing.arena import LocalArena, RemoteArena
+    from protocol.fuzzing.arena import RemoteArena
     from protocol.fuzzing.contract import Contract
+    from protocol.fuzzing.simulated import local
 
     login = _login(options)
     contract: Contract | None = None
@@ -137,11 +139,14 @@ def _arena(target: str, options: Mapping[str, Any]) -> "Arena":
         document = Reader.load(read(options["schema"])).document
         contract = Contract.of_document(document, channel=options["channel"])
     if urlsplit(target).scheme in {"ws", "wss"}:
+        if options["nodes"]:
+            raise ConfigurationError("--nodes needs MODULE:FACTORY: a server cannot be simulated.")
         if contract is None:
             raise ConfigurationError("A server is fuzzed by its document: --schema FILE|URL")
         return RemoteArena(target, contract, login=login, rate=options["rate"])
     factory = imported(target)
-    return LocalArena(factory, Contract.of(factory()) if contract is None else contract, login=login)
+    contract = Contract.of(factory()) if contract is None else contract
+    return local(factory, contract, nodes=options["nodes"], login=login)
 
 
 def _login(options: Mapping[str, Any]) -> "Login | None":

@@ -1,23 +1,29 @@
-"""``protocol replay``: play a transcript against a server."""
+"""``protocol replay``: play a transcript against a server, or an application in this process."""
 
 import asyncio
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
+from protocol.cli.fuzz import imported
+from protocol.exceptions import ConfigurationError
+from protocol.testing.comparison import first_difference
 from protocol.testing.replay import difference
+from protocol.testing.replay import replay as replayed
 from protocol.testing.transcript import Transcript
 
 
 @click.command()
 @click.argument("transcript", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("url", metavar="ws://…")
+@click.argument("target", metavar="ws://…|MODULE:FACTORY")
 @click.option("--token", "tokens", multiple=True, help="A bearer token; several: one for each client.")
-def replay(transcript: Path, url: str, tokens: tuple[str, ...]) -> None:
+def replay(transcript: Path, target: str, tokens: tuple[str, ...]) -> None:
     """Play TRANSCRIPT against a server, and print the first difference.
 
-    The exit code is 1 if there is one, and 2 if the transcript cannot be played.
+    MODULE:FACTORY makes an application of this process; what was played on several simulated nodes needs one. The
+    exit code is 1 if there is a difference, and 2 if the transcript cannot be played.
     """
     try:
         recorded = Transcript.load(transcript)
@@ -28,8 +34,15 @@ def replay(transcript: Path, url: str, tokens: tuple[str, ...]) -> None:
         return {"authorization": f"Bearer {tokens[client % len(tokens)]}"} if tokens else {}
 
     try:
-        found = asyncio.run(difference(recorded, url, headers))
+        if urlsplit(target).scheme not in {"ws", "wss"}:
+            found = first_difference(recorded, replayed(recorded, imported(target), headers=headers))
+        elif recorded.nodes:
+            raise click.UsageError(f"It was played on {recorded.nodes} simulated nodes: give MODULE:FACTORY.")
+        else:
+            found = asyncio.run(difference(recorded, target, headers))
     except OSError as error:
-        raise click.UsageError(f"{url} cannot be reached: {error}") from None
+        raise click.UsageError(f"{target} cannot be reached: {error}") from None
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from None
     click.echo(f"{len(recorded.exchanges)} steps, no difference." if found is None else found)
     sys.exit(found is not None)

@@ -1,10 +1,13 @@
 """The fuzzer over several simulated nodes: what it plays, what it finds, and that a finding can be played again."""
 
 import json
+from pathlib import Path
 from types import ModuleType
 
 import pytest
+from click.testing import CliRunner
 
+from protocol.cli.main import main
 from protocol.fuzzing import CheckFailed, fuzz_test, verify
 from protocol.fuzzing.checks import selected
 from protocol.fuzzing.fuzzer import Fuzzer
@@ -53,3 +56,16 @@ def test_what_is_found_on_three_nodes_replays_to_the_letter(module: ModuleType) 
     written = Transcript.from_json(json.loads(json.dumps(failure.transcript.to_json())))
     assert (written.nodes, len(written.exchanges)) == (3, 4)
     assert first_difference(written, replay(written, create)) is None
+
+
+def test_the_command_fuzzes_nodes_and_plays_again_what_it_has_found(tmp_path: Path) -> None:
+    chat, found = "tests.fuzz.wrong_chat:create_app", str(tmp_path / "transparency.json")
+    fuzz = ("fuzz", chat, "--nodes", "3", "--seed", "1", "--phase", "stateful", "--check", "transparency")
+    run = CliRunner().invoke
+    assert run(main, [*fuzz, "--failures", str(tmp_path), "--max-examples", "200"]).exit_code == 1
+    again = run(main, ["replay", found, chat])
+    assert (again.exit_code, again.output) == (0, "4 steps, no difference.\n")
+    assert (
+        "played on 3 simulated nodes: give MODULE:FACTORY." in run(main, ["replay", found, "ws://h"]).output
+    )
+    assert "--nodes needs MODULE:FACTORY" in run(main, ["fuzz", "ws://h", "--nodes", "3"]).output
