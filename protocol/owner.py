@@ -40,6 +40,8 @@ class Owner:
         self._wanted = False
         self._interrupts = 0
         self._cancellations = 0
+        # Task groups that have cancelled the task, and may not take it back.
+        self._groups: list[object] = []
 
     async def run(self, work: Coroutine[Any, Any, None]) -> bool:
         """Await ``work``; false where it was interrupted and has given way.
@@ -53,13 +55,14 @@ class Owner:
         self._running = True
         gave_way = False
         try:
-            await _Watched(work, self._suspended)
+            await _Watched(work, self._suspended, self._cancelled)
         except asyncio.CancelledError:
             if not self._interrupts:
                 raise
             gave_way = True
         finally:
             self._running = False
+            self._take_back()
             for _ in range(self._interrupts):
                 self._task.uncancel()
         if self._task.cancelling() > self._cancellations:
@@ -69,6 +72,7 @@ class Owner:
     def disturbed(self) -> bool:
         """Whether what runs was interrupted or cancelled, and went on; it should come to its end now."""
         self.waited = False
+        self._take_back()
         return self._task.cancelling() > self._cancellations
 
     def interrupt(self) -> None:
@@ -92,15 +96,47 @@ class Owner:
         self._interrupts += 1
         self._task.cancel()
 
+    def _cancelled(self, work: object) -> None:
+        group = _ending_group(work)
+        if group is not None and group not in self._groups:
+            self._groups.append(group)
+
+    def _take_back(self) -> None:
+        """Forget the cancellations of task groups that are over, which nobody else has meant."""
+        for _ in self._groups:
+            if self._task.cancelling() > self._cancellations + self._interrupts:
+                self._task.uncancel()
+        self._groups.clear()
+
+
+def _ending_group(work: Any) -> object | None:
+    """The task group that has cancelled the task while ``work`` awaits its end.
+
+    Before Python 3.13 such a group does not take the cancellation back (python/cpython#116720).
+    """
+    while work is not None:
+        frame = getattr(work, "cr_frame", None)
+        if frame is not None and frame.f_code is asyncio.TaskGroup.__aexit__.__code__:
+            group: Any = frame.f_locals["self"]
+            return group if group._parent_cancel_requested else None
+        work = getattr(work, "cr_await", None)
+    return None
+
 
 class _Watched(Generator[Any, Any, None]):
-    """Awaits a coroutine, and tells whenever it suspends."""
+    """Awaits a coroutine, and tells whenever it suspends, and of each cancellation."""
 
-    __slots__ = ("_coroutine", "_suspended")
+    __slots__ = ("_cancelled", "_coroutine", "_suspended")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, None], suspended: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, None],
+        suspended: Callable[[], None],
+        cancelled: Callable[[object], None],
+    ) -> None:
         self._coroutine = coroutine
         self._suspended = suspended
+        self._cancelled = cancelled
 
     def __await__(self) -> Generator[Any, Any, None]:
         return self
@@ -111,6 +147,8 @@ class _Watched(Generator[Any, Any, None]):
         return waits_for
 
     def throw(self, *error: Any) -> Any:
+        if isinstance(error[0], asyncio.CancelledError):
+            self._cancelled(self._coroutine)
         waits_for = self._coroutine.throw(*error)
         self._suspended()
         return waits_for

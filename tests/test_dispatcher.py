@@ -302,6 +302,23 @@ async def test_a_handler_that_awaits_a_cancelled_task_fails_and_the_connection_l
         assert (await client.request(Work()))["code"] == "internal_error"
 
 
+async def test_a_task_group_that_fails_in_a_handler_is_an_error_and_the_connection_lives() -> None:
+    chat = MessageProtocol("Work")
+
+    async def fail() -> None:
+        raise LookupError
+
+    @chat.on(Work)
+    async def work(message: Work) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+
+    async with Client(served(chat)) as client:
+        for _ in range(2):
+            assert (await client.request(Work(name="a")))["code"] == "internal_error"
+        assert (await client.request({"type": "ping"}))["type"] == "pong"
+
+
 async def test_a_timeout_inside_a_handler_is_its_own() -> None:
     chat = MessageProtocol("Work")
 

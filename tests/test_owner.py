@@ -212,6 +212,67 @@ async def test_a_cancellation_by_others_that_work_swallows_ends_the_task_all_the
         await task
 
 
+@pytest.mark.parametrize("swallows", [False, True])
+async def test_a_task_group_that_fails_is_no_cancellation_by_others(swallows: bool) -> None:
+    async def fail() -> None:
+        raise LookupError
+
+    async def work() -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fail())
+                group.create_task(asyncio.sleep(3600))
+        except* LookupError:
+            if not swallows:
+                raise
+        await asyncio.sleep(0)
+        assert not owner.disturbed()
+
+    owner = Owner(silent)
+    if swallows:
+        assert await owner.run(work())
+    else:
+        with pytest.raises(ExceptionGroup):
+            await owner.run(work())
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+@pytest.mark.parametrize("by_others", [False, True])
+async def test_a_cancellation_is_seen_at_the_end_of_a_task_group_that_fails(by_others: bool) -> None:
+    async def fail() -> None:
+        raise LookupError
+
+    async def cleanup() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(1)
+
+    async def work(owner: Owner) -> None:
+        with suppress(ExceptionGroup):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(cleanup())
+                group.create_task(fail())
+        await asyncio.sleep(3600)
+
+    ready: asyncio.Future[Owner] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(outer(work, ready))
+    owner = await ready
+    # The group has failed, and waits for the other task.
+    await asyncio.sleep(0.5)
+    if by_others:
+        task.cancel()
+    else:
+        owner.interrupt()
+    await asyncio.sleep(1)
+    assert owner.disturbed()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_work_that_goes_on_can_ask_whether_it_was_interrupted() -> None:
     owner = Owner(silent)
     answers: list[tuple[bool, bool]] = []
