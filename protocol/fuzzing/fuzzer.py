@@ -23,7 +23,7 @@ from protocol.fuzzing.overrides import Override
 from protocol.fuzzing.program import MOVES, Program, connected, programs
 from protocol.fuzzing.run import Run
 from protocol.fuzzing.simulated import local
-from protocol.testing.transcript import Burst, Close, Connect, Drop, Step, Transcript, Vanish
+from protocol.testing.transcript import Burst, Close, Connect, Drop, Step, Transcript, Vanish, sends_of
 
 # To explain which values matter takes hypothesis as long as to find the failure, and the transcript shows it.
 _PHASES: Final = (Phase.reuse, Phase.generate, Phase.shrink)
@@ -189,6 +189,8 @@ class Fuzzer:
     def _transcript(self, check: Check, finding: Finding, run: Run) -> Transcript:
         contract = self.arena.contract
         end = run.newcomers if finding.at < run.newcomers else finding.at + 1
+        sends = (send for exchange in run.exchanges[:end] for send in sends_of(exchange.step))
+        referred = {reference.member for send in sends for reference in send.refers}
         return Transcript(
             run.exchanges[:end],
             title=finding.detail,
@@ -196,7 +198,7 @@ class Fuzzer:
             explanation=check.explanation,
             barrier=contract.barrier,
             room=None if contract.room is None else contract.room.member,
-            varying=frozenset(contract.varying),
+            varying=frozenset(contract.varying | referred),
             nodes=self.arena.nodes,
         )
 

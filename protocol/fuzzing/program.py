@@ -155,7 +155,10 @@ class _Moves:
         if rules is None:
             return st.nothing()
         schema, own = self._room_schema(rules)
-        whole = {**own, **{name: schema[name] for name in ("$defs", "components") if name in schema}}
+        whole: JsonSchema = {
+            **own,
+            **{name: schema[name] for name in ("$defs", "components") if name in schema},
+        }
         names = from_schema(whole, Overrides({}, {}), name=rules.member)
         if known := [name for name in rules.names if validator(whole, whole).is_valid(name)]:
             names = _weighted((2, st.sampled_from(known)), (1, names))

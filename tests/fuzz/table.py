@@ -40,12 +40,16 @@ def contract_of(module: ModuleType, *, bug: bool) -> Contract:
     return Contract.of(module.create_app(bug)) if document is None else Contract.of_document(document)
 
 
+def fuzzer_of(module: ModuleType, *, bug: bool) -> Fuzzer:
+    """The fuzzer of a server of the corpus."""
+    nodes = getattr(module, "NODES", 0)
+    return Fuzzer(local(lambda: module.create_app(bug), contract_of(module, bug=bug), nodes=nodes), CHECKS)
+
+
 def hunt(module: ModuleType, *, bug: bool, seed: int, max_examples: int = MOST) -> tuple[Failure | None, int]:
     """Fuzz one server; what was found, and the programs that were played before it failed."""
-    contract = contract_of(module, bug=bug)
-    nodes = getattr(module, "NODES", 0)
-    fuzzer = Fuzzer(local(lambda: module.create_app(bug), contract, nodes=nodes), CHECKS)
-    strategy = programs(contract, nodes=nodes)
+    fuzzer = fuzzer_of(module, bug=bug)
+    strategy = programs(fuzzer.arena.contract, nodes=fuzzer.arena.nodes)
     failure = fuzzer.explore(strategy, seed=seed, database=None, max_examples=max_examples)
     return failure, fuzzer.coverage.programs
 
@@ -107,15 +111,14 @@ def catches(todo: Iterable[Quarry], jobs: int, results: Path | None) -> Iterator
 
 
 def line(name: str, found: list[Catch]) -> str:
-    """The row of a bug: by how many seeds it was found, by the check that is for it."""
-    check = planted(name).CHECK
-    right = [catch for catch in found if catch.check == check]
-    others = sorted({catch.check for catch in found if catch.check is not None} - {check})
+    """The row of a bug: for how many seeds it was found, and by which checks that are not meant for it."""
+    right = [catch for catch in found if catch.check is not None]
+    others = sorted({str(catch.check) for catch in right} - {planted(name).CHECK})
     needed = round(statistics.median(catch.programs for catch in right)) if right else "-"
     steps = max((catch.steps for catch in right), default="-")
     seconds = sum(catch.seconds for catch in found)
     return (
-        f"{name:32} {check:26} {len(right):>3}/{len(found):<3} {needed:>9} {steps:>6} {seconds:>8.1f}  "
+        f"{name:32} {planted(name).CHECK:26} {len(right):>3}/{len(found):<3} {needed:>9} {steps:>6} {seconds:>8.1f}  "
         f"{', '.join(others)}"
     )
 
@@ -130,9 +133,7 @@ def main() -> None:
     options = parser.parse_args()
     run = partial(catches, jobs=options.jobs, results=options.results)
     bugs = [Quarry(name, True, seed, MOST) for name in options.names for seed in range(options.seeds)]
-    print(
-        f"{'bug':32} {'check':26} {'found':>7} {'programs':>9} {'steps':>6} {'seconds':>8}  found by others"
-    )
+    print(f"{'bug':32} {'check':26} {'found':>7} {'programs':>9} {'steps':>6} {'seconds':>8}  also by")
     rows: dict[str, list[Catch]] = {name: [] for name in options.names}
     for catch in run(bugs) if options.seeds else ():
         row = rows[catch.quarry.name]

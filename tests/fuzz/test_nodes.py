@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from protocol.cli.main import main
-from protocol.fuzzing import CheckFailed, fuzz_test, verify
+from protocol.fuzzing import fuzz_test
 from protocol.fuzzing.checks import selected
 from protocol.fuzzing.fuzzer import Fuzzer
 from protocol.fuzzing.simulated import local
@@ -16,7 +16,8 @@ from protocol.testing import replay
 from protocol.testing.comparison import first_difference
 from protocol.testing.transcript import Transcript
 from tests.fuzz.chat import create_app, login
-from tests.fuzz.planted import counted_on_each_node, lost_in_an_outage, nobody_was_missed
+from tests.fuzz.planted import counted_on_each_node, lost_in_an_outage
+from tests.fuzz.shortest import program_of
 from tests.fuzz.table import contract_of
 
 test_the_chat_keeps_its_promises_on_three_nodes = fuzz_test(
@@ -28,30 +29,13 @@ test_the_chat_keeps_its_promises_on_three_nodes_for_long = pytest.mark.long(
 )
 
 
-def shortest(module: ModuleType) -> Transcript:
-    return Transcript.from_json(
-        {
-            "format": "protocol.transcript/1",
-            "nodes": getattr(module, "NODES", 0),
-            "exchanges": module.SHORTEST,
-        }
-    )
-
-
-@pytest.mark.parametrize("module", [counted_on_each_node, lost_in_an_outage, nobody_was_missed])
-def test_the_shortest_program_shows_the_bug_and_nothing_in_the_twin(module: ModuleType) -> None:
-    verify(lambda: module.create_app(False), shortest(module))
-    with pytest.raises(CheckFailed, match=f"^{module.CHECK}: "):
-        verify(lambda: module.create_app(True), shortest(module))
-
-
 @pytest.mark.parametrize("module", [counted_on_each_node, lost_in_an_outage])
 def test_what_is_found_on_three_nodes_replays_to_the_letter(module: ModuleType) -> None:
     def create() -> object:
         return module.create_app(True)
 
     arena = local(create, contract_of(module, bug=True), nodes=3)
-    failure = Fuzzer(arena, selected()).check(shortest(module).steps)
+    failure = Fuzzer(arena, selected()).check(program_of(module).steps)
     assert failure is not None
     written = Transcript.from_json(json.loads(json.dumps(failure.transcript.to_json())))
     assert (written.nodes, len(written.exchanges)) == (3, 4)

@@ -16,12 +16,12 @@ SHORTEST = [
 
 def create_app(bug: bool) -> FastAPI:
     app = FastAPI()
-    peers: set[Peer] = set()
+    peers: dict[Peer, None] = {}
 
     @app.websocket("/ws")
     async def tell(socket: WebSocket) -> None:
         async with Peer(socket, DOCUMENT) as peer:
-            peers.add(peer)
+            peers[peer] = None
             try:
                 while (message := await peer.receive()) is not None:
                     for other in list(peers):
@@ -30,6 +30,6 @@ def create_app(bug: bool) -> FastAPI:
                             await other.drained()
                     peer.answer(message, "ack")
             finally:
-                peers.discard(peer)
+                del peers[peer]
 
     return app
