@@ -92,6 +92,7 @@ def parts_of(node: Node) -> dict[str, Part]:
     connection.scheduled = True
     message, request = pipeline.decode(BODY)
     validate = pipeline.registry.inbound._validate
+    revalidate, fields = Say.__pydantic_validator__.validate_python, dict(message)
     handler = node.plan.handlers[Say]
     body = pipeline.registry.encode(SAID)
     frame = pipeline.frame(SAID, 17)
@@ -108,7 +109,7 @@ def parts_of(node: Node) -> dict[str, Part]:
         "limit": Part(lambda: node.limits.admit(Say, connection.user.id, connection.id, time.monotonic())),
         "transforms, with one copy": Part(
             lambda: pipeline.inbound(message),
-            library=lambda: shout(message),  # type: ignore[arg-type]
+            library=lambda: revalidate(fields, by_name=True, by_alias=False),
         ),
         "context of the message": Part(in_context),
         "handler: injection, call": Part(

@@ -6,7 +6,7 @@ What a set of message types becomes (the unions, decoding, encoding) is in :mod:
 import enum
 import inspect
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
@@ -32,6 +32,22 @@ class Slow:
 
 
 CLOSE = Slow()
+
+
+def replace(message: M, /, **changes: Any) -> M:
+    """Return a copy of any pydantic ``message`` with ``changes``, by field name, validated as a whole.
+
+    Raises pydantic's ``ValidationError``.
+    """
+    model = type(message)
+    fields, values = model.__pydantic_fields__, message.__dict__
+    if len(values) > len(fields):
+        # A cached_property leaves its value there too.
+        values = {name: values[name] for name in fields if name in values}
+    if message.__pydantic_extra__:
+        values = values | message.__pydantic_extra__
+    copy: M = model.__pydantic_validator__.validate_python(values | changes, by_name=True, by_alias=False)
+    return copy
 
 
 class Message(BaseModel):
@@ -96,9 +112,7 @@ class Message(BaseModel):
                 f"{cls.__qualname__}: slow_key {key!r} cannot be hashed: name a field with a simple value."
             )
 
-    def replace(self, **changes: Any) -> Self:
-        """Return a copy with ``changes``, validated as a whole; raises pydantic's ``ValidationError``."""
-        return replace(self, **changes)
+    replace = replace
 
 
 def _add_tag(cls: type[Message], tag: str) -> None:
@@ -112,15 +126,6 @@ def _add_tag(cls: type[Message], tag: str) -> None:
         )
     cls.__annotations__ = {name: Literal[tag], **own}
     setattr(cls, name, tag)
-
-
-def replace(message: M, **changes: Any) -> M:
-    """Return a copy of any pydantic ``message`` with ``changes``, by field name, validated as a whole."""
-    # Not all of __dict__: a cached_property leaves its value there too.
-    fields = {name: message.__dict__[name] for name in type(message).model_fields}
-    values = {**fields, **(message.__pydantic_extra__ or {}), **changes}
-    copy: M = type(message).__pydantic_validator__.validate_python(values, by_name=True, by_alias=False)
-    return copy
 
 
 def slow_policy(model: type[BaseModel]) -> Slow:

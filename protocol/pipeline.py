@@ -121,13 +121,8 @@ class Pipeline:
         discriminator = registry.outbound.discriminator
         self._ack = self._control(discriminator, self.envelope.ack)
         self._error = self._control(discriminator, self.envelope.error)
-        self._pong = self._control(discriminator, self.envelope.pong)
 
     # Inbound.
-
-    def bodies(self, frame: str | bytes) -> Sequence[str | bytes]:
-        """The JSON bodies in ``frame``. Raises ``MalformedFrame``."""
-        return self.codec.decode(frame)
 
     def inbound(self, message: BaseModel) -> BaseModel | None:
         """Run the inbound transforms; ``None`` where one dropped the message.
@@ -208,10 +203,6 @@ class Pipeline:
     def ack(self, ref: Ref, offset: int | None = None) -> Frame | None:
         """The acknowledgement of the message with the id ``ref``; ``None`` where there is none."""
         return None if self._ack is None else self.framed(*self._ack, ref=ref, offset=offset)
-
-    def pong(self, ref: Ref | None) -> Frame | None:
-        """The answer to a ``ping``."""
-        return None if self._pong is None else self.framed(*self._pong, ref=ref)
 
     def error(self, failure: Failure, ref: Ref | None) -> Frame | None:
         """The error frame of ``failure``, at most 1 KiB; ``None`` where the protocol has none."""

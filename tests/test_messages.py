@@ -148,6 +148,13 @@ def test_replace_goes_by_field_name_past_aliases_computed_fields_and_cached_prop
     assert area.replace(width=6).half == 3
 
 
+def test_replace_takes_fields_of_any_name() -> None:
+    class Note(Message, type="note"):
+        message: str
+
+    assert Note(message="a").replace(message="b") == Note(message="b")
+
+
 def test_replace_works_inside_a_validator() -> None:
     class Name(Message, type="name"):
         name: str

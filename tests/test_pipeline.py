@@ -126,7 +126,7 @@ def test_a_removed_envelope_is_not_written() -> None:
         envelope=Envelope(id=None, ref=None, offset=None, ack=None, error=None, ping=None, pong=None)
     )
     assert line.frame(Say(text="hi"), ref=7, offset=3).payload == b'{"type":"say","text":"hi"}'
-    assert (line.ack(1), line.pong(1), line.error(Failure("x", "y"), 1)) == (None, None, None)
+    assert (line.ack(1), line.error(Failure("x", "y"), 1)) == (None, None)
 
 
 def test_a_frame_knows_what_a_slow_consumer_loses() -> None:
@@ -135,9 +135,8 @@ def test_a_frame_knows_what_a_slow_consumer_loses() -> None:
 
 
 def test_control_messages_under_the_names_of_the_envelope() -> None:
-    line = pipeline(envelope=Envelope(ref="to", ack="done", pong="here", error="no"))
+    line = pipeline(envelope=Envelope(ref="to", ack="done", error="no"))
     assert sent(line.ack("a", 3)) == {"type": "done", "to": "a", "offset": 3}
-    assert sent(line.pong(None)) == {"type": "here"}
     assert sent(line.error(Failure("x", "y"), 1)) == {
         "type": "no", "code": "x", "detail": "y", "to": 1, "retryable": False,
     }  # fmt: skip

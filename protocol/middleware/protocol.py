@@ -252,7 +252,7 @@ class _Socket:
 
     def _send_message(self, frame: str | bytes) -> None:
         try:
-            for body in self._pipeline.bodies(frame):
+            for body in self._pipeline.codec.decode(frame):
                 message, answered = self._pipeline.registry.outbound.decode(body)
                 self._connection.reply(message, answered.id)
         except RemoteProtocolError as error:
