@@ -39,39 +39,38 @@ async def _accept(scope: Scope, receive: Receive, send: Send) -> None:
     await scope[SERVE]()
 
 
-def router_of(protocol: Routed) -> APIRouter:
-    """Make the router that serves ``protocol``."""
-    middleware = ProtocolMiddleware(_accept, protocol)
+class _Socket:
+    """The endpoint of each path. ``protocol`` is found there by the walk of the document."""
 
-    async def socket(websocket: WebSocket, user: object) -> None:
+    def __init__(self, protocol: Routed) -> None:
+        self.protocol = protocol
+        self._middleware = ProtocolMiddleware(_accept, protocol)
+        # FastAPI reads the signature, and the dependency is known at this point only.
+        parameters = [inspect.Parameter("websocket", inspect.Parameter.KEYWORD_ONLY, annotation=WebSocket)]
+        if protocol.user is not None:
+            annotation = Annotated[Any, Depends(protocol.user)]
+            parameters.append(
+                inspect.Parameter("user", inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
+            )
+        self.__signature__ = inspect.Signature(parameters)
+
+    async def __call__(self, websocket: WebSocket, user: object = None) -> None:
         if isinstance(user, User):
             websocket.scope["user"] = user
         elif user is not None:
             raise LocalProtocolError(
-                f"The dependency user= of the protocol {protocol.title!r} has to return a User, or None for nobody, "
-                f"not {type(user).__name__}."
+                f"The dependency user= of the protocol {self.protocol.title!r} has to return a User, or None for "
+                f"nobody, not {type(user).__name__}."
             )
         # Starlette's own methods check what has been sent and received, and so does the middleware.
         receive = getattr(websocket, "_receive", websocket.receive)
         send = getattr(websocket, "_send", websocket.send)
-        await middleware(websocket.scope, receive, send)
+        await self._middleware(websocket.scope, receive, send)
 
-    # Not a plain `def`, which would cost a thread for every connection.
-    async def nobody() -> None:
-        return None
 
-    # Found there by the walk of the document.
-    setattr(socket, SPEAKS, protocol)
-    # FastAPI reads the signature, and the dependency is known at this point only.
-    dependency = nobody if protocol.user is None else protocol.user
-    socket.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter("websocket", inspect.Parameter.KEYWORD_ONLY, annotation=WebSocket),
-            inspect.Parameter(
-                "user", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[Any, Depends(dependency)]
-            ),
-        ]
-    )
+def router_of(protocol: Routed) -> APIRouter:
+    """Make the router that serves ``protocol``."""
+    socket = _Socket(protocol)
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
@@ -86,7 +85,8 @@ def router_of(protocol: Routed) -> APIRouter:
     for path in protocol.paths:
         router.add_api_websocket_route(path, socket, name=protocol.title)
     if protocol.asyncapi_url is not None:
-        router.add_api_route(protocol.asyncapi_url, _document_of(protocol), include_in_schema=False)
+        # A route of Starlette's: there is nothing for FastAPI to find out about it.
+        router.add_route(protocol.asyncapi_url, _document_of(protocol), include_in_schema=False)
     return router
 
 
