@@ -84,20 +84,22 @@ class Fuzzer:
         self.coverage = Coverage()
         self.failures: dict[str, tuple[Finding, Program, Run]] = {}
         self._focus: Check | None = None
-        self._passed: set[Program] = set()
+        # By the check that was looked at, or all. A hash is enough: a program may have frames of 64 KiB.
+        self._passed: set[tuple[Check | None, int]] = set()
 
     def run(self, program: Program) -> None:
-        """Play a program. Raises ``CheckFailed``.
+        """Play a program, unless it has passed already. Raises ``CheckFailed``.
 
         Once a check has failed, only that one is looked at: what follows is hypothesis making the program smaller.
         """
-        if program in self._passed:
+        known = (self._focus, hash(program))
+        if known in self._passed:
             return
         run, found = self.play(program, self._focus)
         if self._focus is None:
             self.coverage.note(run)
         if found is None:
-            self._passed |= {program} if self._focus is not None else set()
+            self._passed.add(known)
             return
         self._focus, finding = found
         self.failures[self._focus.code] = (finding, program, run)
@@ -131,7 +133,6 @@ class Fuzzer:
         With a ``seed`` they are always the same.
         """
         self._focus = None
-        self._passed = set()
 
         @Settings(
             deadline=None,

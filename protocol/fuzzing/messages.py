@@ -58,15 +58,17 @@ def tagged_messages(
         raise ConfigurationError("There is no message to generate: the protocol receives none.")
     found = Overrides(overrides or {}, grammar.schemas)
     made = {tag: from_schema(with_tag(grammar.schemas[tag], tag), found, name=tag) for tag in tags}
-    return st.one_of([st.tuples(st.just(tag), _accepted(grammar, tag, made[tag])) for tag in tags])
+    return st.one_of([_accepted(grammar, tag, made[tag]) for tag in tags])
 
 
-def _accepted(grammar: Grammar, tag: str, candidates: SearchStrategy[Any]) -> SearchStrategy[dict[str, Any]]:
-    """Those of ``candidates`` that the grammar does not object to."""
+def _accepted(
+    grammar: Grammar, tag: str, candidates: SearchStrategy[Any]
+) -> SearchStrategy[tuple[str, dict[str, Any]]]:
+    """Those of ``candidates`` that the grammar does not object to, each with its tag."""
     tried = accepted = 0
 
     @st.composite
-    def message(draw: DrawFn) -> dict[str, Any]:
+    def message(draw: DrawFn) -> tuple[str, dict[str, Any]]:
         nonlocal tried, accepted
         last = ""
         for _ in range(_ATTEMPTS):
@@ -76,7 +78,7 @@ def _accepted(grammar: Grammar, tag: str, candidates: SearchStrategy[Any]) -> Se
             tried += 1
             if objection is None:
                 accepted += 1
-                return candidate
+                return tag, candidate
             last = f"The last one, {candidate!r}, was refused: {objection}"
         # Only here, where every draw is done, may the outcome depend on what was drawn before.
         if tried < _PATIENCE or accepted >= tried * _HOPELESS:

@@ -86,7 +86,7 @@ class InProcess:
         return done()
 
     async def calm(self) -> None:
-        await self._loop.settle()
+        """``settle`` ends only when nothing goes on by itself."""
 
     async def wait(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

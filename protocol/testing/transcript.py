@@ -277,7 +277,7 @@ def parsed(data: Data) -> Body | None:
     if isinstance(data, bytes):
         return None
     try:
-        value = json.loads(data, parse_constant=_refuse, object_pairs_hook=_unique)
+        value = _STRICT.decode(data)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -297,6 +297,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> Body:
     if len(found) != len(pairs):
         raise ValueError("a member stands twice")
     return found
+
+
+_STRICT: Final = json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=_unique)
 
 
 def _data_to_json(data: Data) -> Body:
