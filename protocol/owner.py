@@ -6,7 +6,7 @@ awaited directly. Nothing is known here of messages and connections.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any
+from typing import Any, cast
 
 
 class StrayCancellationError(Exception):
@@ -97,7 +97,7 @@ class Owner:
         self._task.cancel()
 
     def _cancelled(self, work: object) -> None:
-        group = _ending_group(work)
+        group = _group_ending(work)
         if group is not None and group not in self._groups:
             self._groups.append(group)
 
@@ -109,8 +109,8 @@ class Owner:
         self._groups.clear()
 
 
-def _ending_group(work: Any) -> object | None:
-    """The task group that has cancelled the task while ``work`` awaits its end.
+def _group_ending(work: Any) -> object | None:
+    """The task group that has cancelled the task while ``work`` awaits its end, or what may hide one.
 
     Before Python 3.13 such a group does not take the cancellation back (python/cpython#116720).
     """
@@ -119,6 +119,9 @@ def _ending_group(work: Any) -> object | None:
         if frame is not None and frame.f_code is asyncio.TaskGroup.__aexit__.__code__:
             group: Any = frame.f_locals["self"]
             return group if group._parent_cancel_requested else None
+        if type(work).__name__.startswith("async_generator_"):
+            # It does not say what it awaits; a dependency with `yield` runs in one.
+            return cast(object, work)
         work = getattr(work, "cr_await", None)
     return None
 

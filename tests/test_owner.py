@@ -1,8 +1,8 @@
 """A task that is interrupted at every moment, by one party and by several at once."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -212,16 +212,29 @@ async def test_a_cancellation_by_others_that_work_swallows_ends_the_task_all_the
         await task
 
 
+@pytest.mark.parametrize("where", ["work", "context"])
 @pytest.mark.parametrize("swallows", [False, True])
-async def test_a_task_group_that_fails_is_no_cancellation_by_others(swallows: bool) -> None:
+async def test_a_task_group_that_fails_is_no_cancellation_by_others(where: str, swallows: bool) -> None:
     async def fail() -> None:
         raise LookupError
 
+    async def fail_together() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+            group.create_task(asyncio.sleep(3600))
+
+    @asynccontextmanager
+    async def failing() -> AsyncIterator[None]:
+        await fail_together()
+        yield
+
     async def work() -> None:
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(fail())
-                group.create_task(asyncio.sleep(3600))
+            if where == "work":
+                await fail_together()
+            else:
+                async with failing():
+                    raise NotImplementedError
         except* LookupError:
             if not swallows:
                 raise
