@@ -1,5 +1,6 @@
 """Calling the application's functions: handlers, room functions and hooks, as they were registered."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -12,6 +13,7 @@ from protocol.connection import Connection, handling
 from protocol.exceptions import NotAMember
 from protocol.injection import Call, Injected
 from protocol.node import Node
+from protocol.owner import is_cancelled
 from protocol.records import Handler
 from protocol.rooms import Room, RoomSpec
 from protocol.types import User
@@ -141,10 +143,7 @@ class AppHooks:
 
     async def disconnected(self, connection: Connection) -> None:
         for hook in self._on_disconnect:
-            try:
-                await hook(Call(self._node, connection=connection))
-            except Exception:
-                logger.exception("%s failed", hook.place, extra={"connection": connection.id})
+            await _heard(hook, Call(self._node, connection=connection))
 
     async def failed(self, connection: Connection, error: Exception) -> BaseModel | None:
         for kind in type(error).__mro__:
@@ -156,14 +155,22 @@ class AppHooks:
         return None
 
     async def _said(self, hooks: Sequence[Injected], call: Call) -> list[BaseModel]:
-        """What hooks answer. One that fails keeps none of the others from its turn."""
-        messages: list[BaseModel] = []
-        for hook in hooks:
-            try:
-                message = await hook(call)
-            except Exception:
-                logger.exception("%s failed", hook.place)
-            else:
-                if message is not None:
-                    messages.append(message)
-        return messages
+        """What hooks answer."""
+        answers = [await _heard(hook, call) for hook in hooks]
+        return [message for message in answers if message is not None]
+
+
+async def _heard(hook: Injected, call: Call) -> BaseModel | None:
+    """What a hook answers. One that fails keeps none of the others from its turn."""
+    try:
+        answer: BaseModel | None = await hook(call)
+    except asyncio.CancelledError:
+        if is_cancelled():
+            raise
+        # Something that it has awaited was cancelled.
+        logger.exception("%s failed", hook.place)
+    except Exception:
+        logger.exception("%s failed", hook.place)
+    else:
+        return answer
+    return None

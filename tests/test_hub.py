@@ -707,6 +707,48 @@ async def test_a_hook_that_fails_undoes_nothing(caplog: pytest.LogCaptureFixture
     assert caplog.text.count("Traceback") == 2
 
 
+async def test_a_hook_that_awaits_what_is_cancelled_keeps_nobody_in_a_room(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    chat = MessageProtocol("Hub")
+    gone: list[str] = []
+
+    @chat.room("{name}")
+    async def room(connection: Connection, name: str) -> None: ...
+
+    @chat.on_join
+    @chat.on_leave
+    async def stray(user: User, room: Room) -> None:
+        task = asyncio.create_task(asyncio.sleep(1))
+        task.cancel()
+        await task
+
+    @chat.on_leave
+    async def left(user: User, room: Room) -> Left:
+        return Left(user=user.id)
+
+    @chat.on_disconnect
+    async def disconnected(connection: Connection) -> None:
+        gone.append(connection.user.id)
+
+    @chat.on(Join)
+    async def join(message: Join, connection: Connection) -> None:
+        await connection.join(message.room)
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    async with Client(app, user="bob") as bob:
+        async with Client(app, user="ann") as ann:
+            for name in "ab":
+                for client in (ann, bob):
+                    assert (await client.request(Join(room=name)))["type"] == "ack"
+        for _ in "ab":
+            await bob.expect(Left, user="ann")
+        assert gone == ["ann"]
+        assert len(chat.at(app).hub.fanout.connections) == 1
+    assert caplog.text.count("stray") >= 6
+
+
 async def test_a_hook_takes_neither_the_key_nor_the_offset_of_the_message() -> None:
     chat = MessageProtocol("Hub", sends=Text)
 
