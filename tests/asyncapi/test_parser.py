@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -20,7 +21,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field, HttpUrl
 from starlette.middleware import Middleware
 
-from examples.chat.app import create_app
+from examples.chat import app as chat
 from protocol import Message, MessageProtocol, User
 from protocol.asyncapi import document, lint
 from protocol.asyncapi.served import sockets
@@ -114,19 +115,31 @@ def bare() -> FastAPI:
     return app
 
 
+def examples() -> Iterator[FastAPI]:
+    """The applications of the examples of one file."""
+    for path in sorted(Path(str(chat.__file__)).parents[1].glob("*.py")):
+        app = getattr(import_module(f"examples.{path.stem}"), "app", None)
+        if app is not None:
+            yield app
+
+
 def documents() -> Iterator[dict[str, Any]]:
-    for app in (create_app(), everything(), bare()):
-        protocol: Any = next(sockets(app)).protocol
-        yield document(app, protocol)
+    for app in (chat.create_app(), everything(), bare(), *examples()):
+        served = {id(socket.protocol): socket.protocol for socket in sockets(app)}
+        for protocol in served.values():
+            assert isinstance(protocol, MessageProtocol)
+            yield document(app, protocol)
 
 
 def test_there_is_no_diagnostic(parser: Path, tmp_path: Path) -> None:
     files = []
-    for index, found in enumerate(documents()):
-        assert lint(found) == []
-        files.append(tmp_path / f"{index}.json")
-        files[-1].write_text(json.dumps(found))
+    for index, written in enumerate(documents()):
+        assert lint(written) == []
+        files.append(tmp_path / f"{index} {written['info']['title']}.json")
+        files[-1].write_text(json.dumps(written))
+    assert len(files) >= 15
     done = subprocess.run(
         ["node", parser, *files], cwd=CACHE, capture_output=True, text=True, timeout=180, check=True
     )
-    assert json.loads(done.stdout) == [[], [], []]
+    found = dict(zip((path.stem for path in files), json.loads(done.stdout), strict=True))
+    assert found == {path.stem: [] for path in files}
