@@ -332,13 +332,14 @@ class Connection(HTTPConnection):
             self._held = None
             if frame is None:
                 self.replays.popleft()
-            elif self.queue.put(frame) == OVERFLOW:
+            elif self.queue.fits(frame):
+                self.queue.put(frame)
+                for observer in self.observers:
+                    observer.frames_sent(frame.type, 1, len(frame))
+            else:
                 # Too large to go beside others: it waits until they are written.
                 self._held = frame
                 break
-            else:
-                for observer in self.observers:
-                    observer.frames_sent(frame.type, 1, len(frame))
 
     def withdraw(self, replay: Replay) -> None:
         """A replay has nothing to send any more: the connection leaves its room."""

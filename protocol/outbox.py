@@ -133,6 +133,10 @@ class OutboxQueue:
         self._budget.used += size - self._behind
         self._behind = size
 
+    def fits(self, frame: Frame) -> bool:
+        """Whether ``frame`` can be queued within the bounds, beside what waits already."""
+        return not self._exceeds(len(frame.payload))
+
     def put(self, frame: Frame) -> int:
         """Queue ``frame``, within the bounds and by its policy.
 

@@ -331,6 +331,31 @@ async def test_a_message_larger_than_what_is_free_waits_in_a_recovery() -> None:
             ]  # fmt: skip
 
 
+async def test_what_waits_for_the_answer_to_a_join_is_not_dropped_for_what_waits_beside_it() -> None:
+    class Line(Message, type="line", slow="drop_oldest"):
+        text: str
+
+    chat = MessageProtocol("Hub", sends=Line, outbox=Outbox(bytes=2048))
+
+    @chat.room("{name}")
+    async def room(connection: Connection, name: str) -> None: ...
+
+    @chat.on(Join)
+    async def join(message: Join, connection: Connection) -> None:
+        await connection.join(message.room)
+        await asyncio.sleep(1)
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    async with Client(app) as client:
+        await client.send(Join(room="a"))
+        await settle()
+        for size in (400, 1800, 400):
+            await chat.rooms["a"].publish(Line(text="x" * size))
+        for size in (400, 1800, 400):
+            assert len((await client.expect(Line, within=2)).text) == size
+
+
 async def test_recovery_and_history_pass_the_transforms_of_their_recipient() -> None:
     chat = MessageProtocol("Hub", sends=Text)
 
