@@ -14,7 +14,7 @@ from protocol.fuzzing.overrides import Overrides
 from protocol.fuzzing.strategies import from_schema
 from tests.profiles import examples
 
-few = examples(20)
+few = examples(12)
 
 NAME = {"type": "string", "pattern": "^[a-z]{2,5}$"}
 TREE = {
