@@ -34,7 +34,7 @@ class Handling:
         message: what has become of it, or else ``error``, why it is none.
         key: what the first publication to a room will take.
         offset: that of the last publication to a room with history, for the ``ack``.
-        joined: the rooms that were joined by it; what they have to say follows behind its answer.
+        joined: the rooms that were joined by it, and their replays; what they have to say follows behind its answer.
         cancelled: the client wants no more of it.
         ended: it has been answered. What its handler has left running is not part of it any more.
     """

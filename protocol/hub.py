@@ -152,8 +152,8 @@ class Hub:
     def release(self, current: Handling) -> None:
         """The answer to a message is queued: what the rooms that it joined have to say may follow."""
         current.ended = True
-        for room in current.joined:
-            self._start_replay(current.connection, room)
+        for room, replay in current.joined:
+            self._start(current.connection, room, replay)
 
     async def rejoin(self, connection: Connection) -> None:
         """The presence store has lost a connection of this node, which was renewed too late."""
@@ -224,12 +224,13 @@ class Hub:
         """Subscribe, hold back what comes, read what was missed, and be seen."""
         page = await self._subscribe(connection, room, since)
         members = await self._appear(connection, room)
+        replay = room.joining[connection]
         current = handling.get()
         if current is not None and current.connection is connection and not current.ended:
-            current.joined += (room,)
+            current.joined += ((room, replay),)
         else:
             # Nothing is to be answered first: somebody else has put the connection into the room.
-            self._start_replay(connection, room)
+            self._start(connection, room, replay)
         return Membership(room.name, members, page.position, page.recovered)
 
     async def _subscribe(
@@ -257,9 +258,9 @@ class Hub:
             raise Disconnect(codes.INSUFFICIENT_STATE)
         return page
 
-    def _start_replay(self, connection: Connection, room: LocalRoom) -> None:
-        replay = room.joining.get(connection)
-        if replay is not None:
+    def _start(self, connection: Connection, room: LocalRoom, replay: RoomReplay) -> None:
+        """Let a replay begin, unless the connection has left the room, or left and joined it again."""
+        if room.joining.get(connection) is replay:
             replay.started = True
             connection.replay(replay)
 

@@ -241,6 +241,36 @@ async def test_no_live_message_comes_before_the_answer_to_the_join() -> None:
         assert [frame["text"] for frame in ann.frames] == ["a", "b", "c"]
 
 
+async def test_the_answer_to_a_join_before_a_leave_lets_nothing_of_the_next_join_pass() -> None:
+    chat = MessageProtocol("Hub", sends=Text)
+
+    @chat.room("{name}")
+    async def room(connection: Connection, name: str) -> None: ...
+
+    @chat.on(Join, concurrent=True)
+    async def join(message: Join, connection: Connection) -> None:
+        await connection.join(message.room)
+        await asyncio.sleep(message.wait)
+
+    @chat.on(Leave)
+    async def leave(message: Leave, connection: Connection) -> None:
+        await connection.leave(message.room)
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    async with Client(app) as other, Client(app) as client:
+        await other.request(Join(room="a"))
+        await client.send(Join(room="a", wait=5), id=1)
+        await settle()
+        await client.request(Leave(room="a"))
+        await client.send(Join(room="a", wait=10), id=2)
+        await client.expect("ack", within=6, ref=1)
+        await chat.rooms["a"].publish(Text(text="after the second join"))
+        await client.expect_nothing()
+        await client.expect("ack", within=6, ref=2)
+        await client.expect(Text)
+
+
 async def test_who_is_held_back_while_joining_counts_as_a_receiver() -> None:
     rig = Rig()
     async with rig.client("ann") as ann, rig.client("bob") as bob:
