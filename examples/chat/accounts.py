@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 import jwt
 from fastapi import APIRouter, Depends, HTTPException
+from fastapi.requests import HTTPConnection
 from fastapi.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm
 from pwdlib import PasswordHash
 from pydantic import BaseModel
@@ -61,17 +62,27 @@ class Accounts:
             raise HTTPException(401, "Invalid token", {"WWW-Authenticate": "Bearer"}) from None
 
 
-def accounts_router(accounts: Accounts) -> APIRouter:
-    """``POST /token``: the OAuth2 password form for a token."""
-    router = APIRouter()
-
-    @router.post("/token")
-    def token(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> AccessToken:
-        if not accounts.login(form.username, form.password):
-            raise HTTPException(401, "Wrong name or password", {"WWW-Authenticate": "Bearer"})
-        return accounts.token(form.username)
-
-    return router
-
-
+router = APIRouter()
 bearer = OAuth2PasswordBearer("token")
+
+
+async def accounts_of(connection: HTTPConnection) -> Accounts:
+    """The accounts of the application that a request is for."""
+    found: Accounts = connection.app.state.accounts
+    return found
+
+
+AccountsOfApp = Annotated[Accounts, Depends(accounts_of)]
+
+
+async def current_user(token: Annotated[str, Depends(bearer)], accounts: AccountsOfApp) -> User:
+    """Who the token of a request is for. Raises 401."""
+    return accounts.user(token)
+
+
+@router.post("/token")
+def token(form: Annotated[OAuth2PasswordRequestForm, Depends()], accounts: AccountsOfApp) -> AccessToken:
+    """The OAuth2 password form for a token."""
+    if not accounts.login(form.username, form.password):
+        raise HTTPException(401, "Wrong name or password", {"WWW-Authenticate": "Bearer"})
+    return accounts.token(form.username)

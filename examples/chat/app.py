@@ -10,7 +10,8 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict
 from starlette.middleware import Middleware
 
-from examples.chat.accounts import ALGORITHM, Accounts, accounts_router, bearer
+from examples.chat import accounts
+from examples.chat.accounts import ALGORITHM, Accounts, current_user
 from examples.chat.settings import Settings
 from handlers.direct import direct_router
 from handlers.presence import presence_router
@@ -63,7 +64,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = Settings() if settings is None else settings
     censor = Censor(settings.censored, fields=("text",))
     chat = create_chat(settings, censor)
-    accounts = Accounts(settings.secret, settings.token_seconds)
     metrics = Metrics()
     app = FastAPI(
         title="Chat",
@@ -80,11 +80,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Middleware(RateLimitMiddleware, rate=Rate(5, burst=10), paths=["/echo"]),
         ],
     )
+    app.state.accounts = Accounts(settings.secret, settings.token_seconds)
     app.include_router(chat.router)
-    app.include_router(accounts_router(accounts))
-
-    def current_user(token: Annotated[str, Depends(bearer)]) -> User:
-        return accounts.user(token)
+    app.include_router(accounts.router)
 
     @app.post("/rooms/{room}/announce", status_code=202)
     async def announce(
