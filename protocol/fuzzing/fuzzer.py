@@ -227,8 +227,11 @@ def with_newcomers(arena: Arena, program: Program) -> tuple[tuple[Step, ...], in
         elif isinstance(step, Close | Drop | Vanish):
             there.pop(step.client, None)
     steps: list[Step] = [*program, *(Close(client) for client in there), *arena.aftermath(program)]
-    for visit in visits(arena.contract, program):
-        steps += [*visit, Close(visit[0].client)]
+    found = visits(arena.contract, program)
+    for visit in found:
+        begun = any(visit == other[: len(visit)] for other in found if other is not visit)
+        if not begun:  # who does the same and more sees it too
+            steps += [*visit, Close(visit[0].client)]
     return tuple(steps), len(program)
 
 
