@@ -164,11 +164,15 @@ class Fanout:
                 if publication.position is not None:
                     _hear(room, publication.position)
                 found = room.live
-                joining.update(room.joining)
+                if room.joining:
+                    joining.update(room.joining)
             else:
                 continue
-            live = live | found if live else found.copy()
-        held = self._hold(publication, joining)
+            if live:
+                live.update(found)
+            else:
+                live = found.copy()
+        held = self._hold(publication, joining) if joining else 0
         for connection in joining:
             # Once for each, and behind the answer to a join, which tells what was before.
             live.pop(connection, None)
