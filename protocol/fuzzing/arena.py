@@ -5,19 +5,22 @@ every program gets rooms of its own.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from protocol.fuzzing.contract import Contract
+from protocol.fuzzing.jsonschema import validator
 from protocol.fuzzing.program import MOVE_NAMES, Program
+from protocol.fuzzing.rooms import naming
 from protocol.fuzzing.run import Run
 from protocol.fuzzing.tables import Tables
 from protocol.testing.clock import run as run_virtually
 from protocol.testing.inprocess import PATIENCE, InProcess
 from protocol.testing.player import Happening, Headers, Until, play
 from protocol.testing.remote import Remote
-from protocol.testing.transcript import Exchange, Step, parsed, sends_of
+from protocol.testing.transcript import Data, Exchange, Step, parsed, sends_of
 
 Login = Callable[[int], str | Headers]
 """Who a client is: by its number, a bearer token or the headers of the handshake.
@@ -65,18 +68,33 @@ def headers_of(login: Login | None) -> Callable[[int], Headers]:
     return headers
 
 
-def answers(contract: Contract) -> Until | None:
+def answers(contract: Contract) -> Until:
     """Wait for the answers that are due to the messages of a step."""
-    if contract.id is None:
-        return None
+
+    def refused(frames: Sequence[Data]) -> bool:
+        # Errors have been sent before a barrier is answered.
+        return (
+            contract.barrier is not None
+            or contract.error is None
+            or any(contract.tag(parsed(data), sent=False) == contract.error for data in frames)
+        )
 
     def done(now: Happening) -> bool:
         for send in sends_of(now.step):
             client = send.client
-            if client in now.closed or client in now.silent or client in now.paused:
+            if (
+                client not in now.speakers
+                or client in now.closed
+                or client in now.silent
+                or client in now.paused
+            ):
+                continue
+            if contract.objection(send.data) is not None:
+                if not refused(now.received.get(client, ())):
+                    return False
                 continue
             id = contract.asked(parsed(send.data))
-            if id is None or contract.objection(send.data) is not None:
+            if id is None:
                 continue
             tag = contract.tag(parsed(send.data), sent=True)
             if contract.is_answered(tag) and not any(
@@ -175,10 +193,17 @@ def _risen(rounds: list[Leftovers]) -> dict[str, tuple[int, ...]]:
     return found
 
 
+def _names_of(contract: Contract) -> Callable[[str], bool]:
+    """Whether a text can be the name of a room."""
+    if contract.room is None:
+        return lambda name: False
+    _, schema = naming(contract.room, contract.grammar.schemas)
+    return validator(schema, schema).is_valid
+
+
 class RemoteArena:
     """The server at ``url``. Programs are played one after the other, at most ``rate`` a second."""
 
-    moves: tuple[str, ...] = tuple(name for name in MOVE_NAMES if name != "wait")  # time is real there
     nodes = 0
 
     def __init__(
@@ -190,6 +215,11 @@ class RemoteArena:
         self._interval = 0.0 if rate is None else 1 / rate
         self._next = 0.0
         self._programs = 0
+        self._is_room = _names_of(contract)
+        # Time is real there, and the paths of the document may not be what they are from outside.
+        known = any(address.values(urlsplit(url).path) is not None for address in contract.addresses)
+        missing = {"wait"} if known else {"wait", "connect"}
+        self.moves: tuple[str, ...] = tuple(name for name in MOVE_NAMES if name not in missing)
         self._runner = asyncio.Runner()
 
     def aftermath(self, program: Program) -> tuple[Step, ...]:
@@ -218,7 +248,9 @@ class RemoteArena:
         first = self._programs * _CLIENTS
         contract = self.contract
         rooms = None if contract.room is None else contract.room.member
-        stage = Remote(self._url, lambda client: self._headers(first + client), rooms=rooms)
+        stage = Remote(
+            self._url, lambda client: self._headers(first + client), rooms=rooms, fits=self._is_room
+        )
         try:
             return await play(steps, stage, barrier=contract.barrier, until=answers(contract))
         finally:

@@ -21,7 +21,7 @@ from protocol.fuzzing.jsonschema import JsonSchema, alternatives, shape, validat
 from protocol.fuzzing.messages import tagged_messages
 from protocol.fuzzing.overrides import Override, Overrides
 from protocol.fuzzing.recall import recalls
-from protocol.fuzzing.rooms import Address, RoomRules
+from protocol.fuzzing.rooms import Address, naming
 from protocol.fuzzing.strategies import from_schema
 from protocol.testing.transcript import (
     Body,
@@ -142,7 +142,7 @@ class _Moves:
     def _messages(self, tags: list[str]) -> SearchStrategy[Body]:
         overrides: dict[Any, Override] = dict(self._overrides or {})
         if (rules := self._contract.room) is not None:
-            form = shape(self._room_schema(rules)[1])
+            form = shape(naming(rules, self._contract.grammar.schemas)[0])
             for tag in self._tags:
                 members = self._contract.grammar.schemas[tag].get("properties", {})
                 if rules.member in members and shape(members[rules.member]) == form:
@@ -154,24 +154,12 @@ class _Moves:
         rules = self._contract.room
         if rules is None:
             return st.nothing()
-        schema, own = self._room_schema(rules)
-        whole: JsonSchema = {
-            **own,
-            **{name: schema[name] for name in ("$defs", "components") if name in schema},
-        }
+        _, whole = naming(rules, self._contract.grammar.schemas)
         names = from_schema(whole, Overrides({}, {}), name=rules.member)
         if known := [name for name in rules.names if validator(whole, whole).is_valid(name)]:
             names = _weighted((2, st.sampled_from(known)), (1, names))
         meeting, other = (st.shared(names, key=f"protocol.fuzzing room {number}") for number in range(2))
         return _weighted((4, meeting), (1, other))
-
-    def _room_schema(self, rules: RoomRules) -> tuple[JsonSchema, JsonSchema]:
-        """A message that names a room, and how; those that join one say it best, and where none does it is any text."""
-        schemas = self._contract.grammar.schemas
-        naming = [tag for tag in self._tags if rules.member in schemas[tag].get("properties", {})]
-        for tag in sorted(naming, key=lambda tag: (tag not in rules.joins, tag)):
-            return schemas[tag], schemas[tag]["properties"][rules.member]
-        return {}, {"type": "string"}
 
     def _saying(self, message: SearchStrategy[Body], recall: SearchStrategy[int]) -> SearchStrategy[_Saying]:
         return st.builds(
@@ -273,30 +261,29 @@ class _Moves:
 
     def _connect(self) -> list[SearchStrategy[_Move]]:
         """One client, or several one after the other, connect to one of the addresses that are not the usual one."""
-        addresses = [address for address in self._contract.addresses if address.parameters]
-        others = [address.path() for address in self._contract.addresses[1:] if not address.parameters]
-        paths = [self._path(address) for address in addresses]
-        paths += [st.sampled_from(others)] if others else []
-        if not paths:
+        usual, *others = self._contract.addresses
+        arrivals = [self._arrival(address) for address in (*others, *([usual] if usual.parameters else []))]
+        if not arrivals:
             return []
-        path = st.one_of(paths)
+        arrival = st.one_of(arrivals)
         return [
-            st.builds(Connect, self._client, path),
+            st.builds(lambda arrival, client: replace(arrival, client=client), arrival, self._client),
             st.builds(
-                lambda path, count: tuple(Connect(client, path) for client in range(count)),
-                path,
+                lambda arrival, count: tuple(replace(arrival, client=client) for client in range(count)),
+                arrival,
                 st.integers(1, self._clients),
             ),
         ]
 
-    def _path(self, address: Address) -> SearchStrategy[str]:
-        """Paths of an address; where they name a room, mostly that in which clients meet."""
-        values: dict[str, SearchStrategy[str]] = {}
-        for name, known in address.parameters:
-            values[name] = st.sampled_from(known)
-            if self._contract.room is not None and name == self._contract.room.member:
-                values[name] = st.one_of(self._meeting.filter(_is_plain), values[name])
-        return st.fixed_dictionaries(values).map(address.path)
+    def _arrival(self, address: Address) -> SearchStrategy[Connect]:
+        """A client connects to an address; where that names a room, it is mostly the one in which clients meet."""
+        member = "" if self._contract.room is None else self._contract.room.member
+        values = {name: st.sampled_from(known) for name, known in address.parameters}
+        if member in values:
+            values[member] = st.one_of(self._meeting.filter(_is_plain), values[member])
+        return st.fixed_dictionaries(values).map(
+            lambda found: Connect(0, address.path(found), room=found.get(member))
+        )
 
     def _broken(self) -> SearchStrategy[_Move]:
         broken = frames(

@@ -110,6 +110,21 @@ def named(
     return RoomRules(member, frozenset(joins), frozenset(leaves))
 
 
+def naming(rules: RoomRules, schemas: Mapping[str, JsonSchema]) -> tuple[JsonSchema, JsonSchema]:
+    """How messages name a room, and the same as a schema complete in itself.
+
+    Those that join one say it best, and where none does it is any text.
+    """
+    tags = [tag for tag in schemas if rules.member in schemas[tag].get("properties", {})]
+    for tag in sorted(tags, key=lambda tag: (tag not in rules.joins, tag)):
+        own = schemas[tag]["properties"][rules.member]
+        return own, {
+            **own,
+            **{name: schemas[tag][name] for name in ("$defs", "components") if name in schemas[tag]},
+        }
+    return {"type": "string"}, {"type": "string"}
+
+
 def _says(tag: str, words: frozenset[str]) -> bool:
     return not words.isdisjoint(word.lower() for word in _BETWEEN_WORDS.split(tag))
 

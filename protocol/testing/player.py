@@ -98,11 +98,13 @@ Headers = Mapping[str, str]
 class Happening:
     """What is known of a step while it is played.
 
-    ``number`` counts the steps that could be. ``paused``: who gets nothing, because it does not read or is stalled.
+    ``number`` counts the steps that could be. ``speakers``: who was there and sent something. ``paused``: who gets
+    nothing, because it does not read or is stalled.
     """
 
     number: int
     step: Step
+    speakers: Collection[int] = ()
     paused: Collection[int] = ()
     received: dict[int, list[Data]] = field(default_factory=dict)
     closed: dict[int, tuple[int, str]] = field(default_factory=dict)
@@ -149,6 +151,7 @@ class _Player:
             speakers = await self._do(step)
             if speakers is None:
                 continue
+            self._now.speakers = speakers
             self._now.paused = self._paused.union(self._stage.stalled)
             await self._settle(speakers)
             now = self._now

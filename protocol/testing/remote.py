@@ -22,30 +22,51 @@ PATIENCE: Final = 5.0
 QUIET: Final = 0.02
 """Seconds without a frame after which no more is expected, where no barrier says so."""
 
+_LONGEST: Final = 64
+"""The most characters in the name of a room, unless more is known."""
+
 _ALPHABET: Final = string.ascii_lowercase + string.digits
 
 
 class FreshRooms:
     """Gives each room that a message names in ``member`` a name that nobody has used.
 
-    Only what is on the wire is called so: what comes back has the names that were given.
+    Only what is on the wire is called so: what comes back has the names that were given. Rooms that the server has
+    named itself keep their names, and so do those whose fresh name would not be one by ``fits``.
     """
 
-    def __init__(self, member: str) -> None:
-        self._named = re.compile(rf'("{re.escape(member)}"\s*:\s*"[A-Za-z0-9][A-Za-z0-9_-]{{0,55}})(?=")')
+    def __init__(self, member: str, fits: Callable[[str], bool]) -> None:
+        self._fits = fits
+        self._named = re.compile(rf'("{re.escape(member)}"\s*:\s*")([A-Za-z0-9][A-Za-z0-9_-]{{0,63}})(?=")')
         self._suffix = "".join(secrets.choice(_ALPHABET) for _ in range(8))
+        self._known: set[str] = set()
 
     def there(self, data: Data) -> Data:
         """A frame on its way to the server; what is no JSON goes as it is."""
-        return (
-            data
-            if isinstance(data, bytes) or parsed(data) is None
-            else self._named.sub(rf"\g<1>{self._suffix}", data)
-        )
+        if isinstance(data, bytes) or parsed(data) is None:
+            return data
+        return self._named.sub(lambda found: found[1] + self.name(found[2]), data)
+
+    def name(self, room: str) -> str:
+        """What a room is called on the wire."""
+        fresh = room + self._suffix
+        return room if room in self._known or not self._fits(fresh) else fresh
+
+    def path(self, step: Connect) -> str | None:
+        """The path of a handshake."""
+        if step.path is None or step.room is None:
+            return step.path
+        before, _, after = step.path.rpartition(step.room)
+        return before + self.name(step.room) + after
 
     def back(self, data: Data) -> Data:
         """A frame that came from the server."""
-        return data.replace(self._suffix, "") if isinstance(data, str) else data
+        if isinstance(data, bytes):
+            return data
+        self._known.update(
+            found[2] for found in self._named.finditer(data) if not found[2].endswith(self._suffix)
+        )
+        return data.replace(self._suffix, "")
 
 
 class SocketPeer:
@@ -105,7 +126,7 @@ class Remote:
     """The server at ``url`` as a stage. ``headers``: those of a client's handshake.
 
     A path of a step replaces that of ``url``. ``rooms``: the member of messages that names a room, which is then a
-    fresh one for each stage.
+    fresh one for each stage, as far as ``fits`` says that its name is one.
     """
 
     distant = True
@@ -117,17 +138,18 @@ class Remote:
         headers: Callable[[int], Headers],
         *,
         rooms: str | None = None,
+        fits: Callable[[str], bool] = lambda name: len(name) <= _LONGEST,
         patience: float = PATIENCE,
     ) -> None:
         self._url = url
-        self._rooms = None if rooms is None else FreshRooms(rooms)
+        self._rooms = None if rooms is None else FreshRooms(rooms, fits)
         self._headers = headers
         self._patience = patience
         self._arrival = asyncio.Event()
         self._peers: list[SocketPeer] = []
 
     async def connect(self, step: Connect) -> SocketPeer:
-        path = step.path
+        path = step.path if self._rooms is None else self._rooms.path(step)
         url = self._url if path is None else urlunsplit(urlsplit(self._url)._replace(path=path))
         try:
             socket = await connect(

@@ -36,11 +36,13 @@ class Connect:
     """Client ``client`` connects, at ``path`` where that is not the usual one. Connected already: nothing.
 
     ``node``: to which one, where there are several; by default client 0 to node 0, 1 to 1, and so on, in turns.
+    ``room``: the part of the path that names a room.
     """
 
     client: int
     path: str | None = None
     node: int | None = None
+    room: str | None = None
 
     def at(self, nodes: int) -> int:
         """To which of ``nodes`` it connects."""
@@ -335,7 +337,11 @@ def _frame_from_json(value: Any) -> Data:
 def _step_to_json(step: Step) -> Body:
     match step:
         case Connect(client):
-            return {"do": "connect", "client": client, **_given(path=step.path, node=step.node)}
+            return {
+                "do": "connect",
+                "client": client,
+                **_given(path=step.path, node=step.node, room=step.room),
+            }
         case Send():
             return {"do": "send", **_send_to_json(step)}
         case Burst(sends):
@@ -357,7 +363,7 @@ def _given(**members: Any) -> Body:
 def _step_from_json(value: Body) -> Step:
     do = value.get("do")
     if do == "connect":
-        return Connect(value["client"], value.get("path"), value.get("node"))
+        return Connect(value["client"], value.get("path"), value.get("node"), value.get("room"))
     if do == "send":
         return _send_from_json(value)
     if do == "burst":
