@@ -9,6 +9,9 @@ from protocol.testing.transcript import Close, Connect, Drop, Fault, Seed, Step,
 
 FAULT_NAMES: Final = ("fault", "mend", "travel", "vanish")
 
+_SOON: Final = (0.002, 0.006, 0.015)
+"""Seconds into a step in which something is under way to the broker and back."""
+
 Steps = tuple[Step, ...]
 
 
@@ -44,6 +47,7 @@ def _faults(node: int) -> tuple[Steps, ...]:
         (Fault("reorder", node, 5.0),),
         (Fault("skew", node, 0.25),),
         (Fault("skew", node, 4.0),),
+        *((Fault(name, node, after=after),) for name in ("crash", "isolate") for after in _SOON),
     )
 
 

@@ -57,6 +57,7 @@ class Simulated:
         self._path = path
         self._headers = headers
         self._peers: dict[int, SimulatedPeer] = {}
+        self._later: set[asyncio.Task[None]] = set()
 
     @property
     def stalled(self) -> Collection[int]:
@@ -78,17 +79,29 @@ class Simulated:
             advance=simulation.advance,
             record=simulation.record,
         )
-        return await peer.connect()
+        try:
+            return await peer.connect()
+        except TimeoutError:
+            if process.alive:
+                raise
+            return None
 
     async def do(self, step: Fault | Seed | Vanish) -> bool:
         match step:
-            case Fault():
+            case Fault(after=None):
                 return await self._simulation.do(step)
+            case Fault():
+                self._later.add(asyncio.create_task(self._do_later(step)))
             case Seed(seed):
                 self._simulation.random.seed(seed)
             case Vanish(client):
                 self._peers[client].vanish()
         return True
+
+    async def _do_later(self, fault: Fault) -> None:
+        # The step of the fault itself takes a beat.
+        await asyncio.sleep(_BEAT + (fault.after or 0.0))
+        await self._simulation.do(fault)
 
     async def settle(self, done: Callable[[], bool]) -> bool:
         """Look at moments that do not depend on what is waited for, so that a replay finds the same."""

@@ -135,12 +135,14 @@ FAULTS: Final[tuple[FaultName, ...]] = get_args(FaultName)
 class Fault:
     """The method ``name`` of a :class:`protocol.testing.Simulation` is called for ``node``.
 
-    ``by`` is its argument, where it has one: the seconds of a delay, the rate of a clock.
+    ``by`` is its argument, where it has one: the seconds of a delay, the rate of a clock. ``after``: not now, but so
+    many seconds into the next step.
     """
 
     name: FaultName
     node: int
     by: float | None = None
+    after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,8 +350,8 @@ def _step_to_json(step: Step) -> Body:
             return {"do": "burst", "sends": [_send_to_json(send) for send in sends]}
         case Wait(seconds):
             return {"do": "wait", "seconds": seconds}
-        case Fault(name, node, by):
-            return {"do": name, "node": node, **_given(by=by)}
+        case Fault(name, node):
+            return {"do": name, "node": node, **_given(by=step.by, after=step.after)}
         case Seed(seed):
             return {"do": "seed", "seed": seed}
         case _:
@@ -373,7 +375,7 @@ def _step_from_json(value: Body) -> Step:
     if do == "seed":
         return Seed(value["seed"])
     if do in FAULTS and "node" in value:
-        return Fault(do, value["node"], value.get("by"))
+        return Fault(do, value["node"], value.get("by"), value.get("after"))
     if do in _OF_ONE_CLIENT:
         return _OF_ONE_CLIENT[do](value["client"])
     raise ValueError(f"No step of a transcript: 'do' is {do!r}.")
@@ -490,7 +492,8 @@ def described(step: Step) -> str:
             return f"{client} stops reading"
         case Resume(client):
             return f"{client} reads again"
-        case Fault(name, node, by):
-            return _HAPPENS[name].format(node=node, by=by)
+        case Fault(name, node, by, after):
+            when = "" if after is None else f", {after:g} seconds into the next step"
+            return _HAPPENS[name].format(node=node, by=by) + when
         case Seed(seed):
             return f"what happens next is decided by the seed {seed}"

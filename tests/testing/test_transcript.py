@@ -45,6 +45,7 @@ WHOLE = Transcript(
         Exchange(Seed(7)),
         Exchange(Fault("crash", 1), closed={2: (1006, "")}),
         Exchange(Fault("delay", 0, 2.5)),
+        Exchange(Fault("isolate", 0, after=0.25)),
         Exchange(Vanish(2)),
     ),
     title="everything",
@@ -128,7 +129,8 @@ def test_a_transcript_reads_as_a_story() -> None:
         " 14  node 1 crashes",
         "       2 is closed with 1006",
         " 15  publications take up to 2.5 seconds to node 0",
-        " 16  2 vanishes, and nobody knows",
+        " 16  node 0 is cut off from the others, 0.25 seconds into the next step",
+        " 17  2 vanishes, and nobody knows",
     ]
 
 
