@@ -69,6 +69,8 @@ class Publisher:
         return await self._presence.members(name)
 
     async def room_history(self, name: str, after: Position | None, limit: int) -> tuple[BaseModel, ...]:
+        if limit < 0:
+            raise ValueError(f"history(limit=…) is at least 0, not {limit}.")
         spec, _ = self._rooms.find(name)
         page = await self._broker.history(room_channel(name), history=spec.history, after=after, limit=limit)
         return tuple(self._fanout.message(publication) for publication in page.entries)

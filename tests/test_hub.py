@@ -429,6 +429,9 @@ async def test_a_history_is_read_from_a_position_on_or_from_its_end() -> None:
         assert await room.history(after=last) == ()
         assert await room.history(after=Position(first.offset, "another")) == ()
         assert await rig.chat.rooms["r1"].history() == ()
+        assert await room.history(limit=0) == ()
+        with pytest.raises(ValueError, match="at least 0, not -1"):
+            await room.history(after=first, limit=-1)
 
 
 async def test_what_could_leave_a_hole_is_not_published_to_a_room_with_history() -> None:
