@@ -178,9 +178,13 @@ class Pipeline:
         """Encode ``message`` with its envelope. Raises ``LocalProtocolError`` for an undeclared type."""
         form = self.registry.form(message)
         slow = form.slow
-        value = None if slow.key is None else getattr(message, slow.key)
-        tag = form.tag or self.registry.tag(message)
-        return self.framed(form.encode(message), tag, ref, offset, slow=slow, slow_value=value)
+        return Frame(
+            self._payload(form.encode(message), ref, offset),
+            form.tag or self.registry.tag(message),
+            self.codec.text,
+            slow,
+            None if slow.key is None else getattr(message, slow.key),
+        )
 
     def framed(
         self,
@@ -193,12 +197,15 @@ class Pipeline:
         slow_value: Hashable = None,
     ) -> Frame:
         """Put an encoded ``body`` and its envelope into a frame."""
-        envelope, codec = self.envelope, self.codec
+        return Frame(self._payload(body, ref, offset), tag, self.codec.text, slow, slow_value)
+
+    def _payload(self, body: bytes, ref: Ref | None, offset: int | None) -> bytes:
+        envelope = self.envelope
         if ref is not None and envelope.ref is not None:
             body = splice(body, envelope.ref, ref)
         if offset is not None and envelope.offset is not None:
             body = splice(body, envelope.offset, offset)
-        return Frame(codec.encode(body), tag, codec.text, slow, slow_value)
+        return self.codec.encode(body)
 
     def ack(self, ref: Ref, offset: int | None = None) -> Frame | None:
         """The acknowledgement of the message with the id ``ref``; ``None`` where there is none."""
