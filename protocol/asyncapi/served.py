@@ -53,8 +53,12 @@ def sockets(app: Any) -> Iterator[Socket]:
 
 
 def routes_of(app: Any) -> Iterable[Any]:
-    """The routes of ``app``, those of its routers too, each with its whole ``path``; not those of what is mounted."""
-    return iter_route_contexts(app.routes)
+    """The routes of ``app`` that may have to do with a protocol, each with its whole ``path``, and maybe others.
+
+    Those of its routers too, but not those of what is mounted.
+    """
+    # FastAPI makes all routes of an included router anew when it is asked for one of them.
+    return iter_route_contexts([route for route in app.routes if _may_speak(route)])
 
 
 def protocols(app: Any) -> list[MessageRouter]:
@@ -64,7 +68,7 @@ def protocols(app: Any) -> list[MessageRouter]:
 
 def _sockets(app: Any, mount: str, layers: tuple[Layer, ...]) -> Iterator[Socket]:
     if hasattr(app, "routes"):
-        yield from _routed(app.routes, mount, (*layers, *_layers(getattr(app, "user_middleware", ()))))
+        yield from _routed(app, mount, (*layers, *_layers(getattr(app, "user_middleware", ()))))
         return
     if not hasattr(app, "app"):
         return
@@ -79,8 +83,8 @@ def _sockets(app: Any, mount: str, layers: tuple[Layer, ...]) -> Iterator[Socket
     yield from _sockets(app.app, mount, (*layers, layer))
 
 
-def _routed(routes: Any, mount: str, layers: tuple[Layer, ...]) -> Iterator[Socket]:
-    for route in iter_route_contexts(list(filter(_may_speak, routes))):
+def _routed(app: Any, mount: str, layers: tuple[Layer, ...]) -> Iterator[Socket]:
+    for route in routes_of(app):
         original, path = route.original_route, route.path or ""
         if isinstance(original, Mount):
             yield from _sockets(original.app, mount + path, layers)
@@ -92,11 +96,10 @@ def _routed(routes: Any, mount: str, layers: tuple[Layer, ...]) -> Iterator[Sock
 
 
 def _may_speak(route: Any) -> bool:
-    """Whether there are sockets in it: FastAPI makes an included router's routes anew when it is asked for them."""
     included = getattr(route, "original_router", None)
-    if included is None:
-        return isinstance(route, Mount | WebSocketRoute)
-    return any(map(_may_speak, included.routes))
+    if included is not None:
+        return any(map(_may_speak, included.routes))
+    return isinstance(route, Mount | WebSocketRoute) or hasattr(getattr(route, "endpoint", None), SPEAKS)
 
 
 def _spoken(layers: tuple[Layer, ...], mount: str, path: str) -> MessageRouter | None:
