@@ -42,7 +42,8 @@ class SimulatedArena:
         self.nodes = nodes
         self._create_app = create_app
         self._headers = headers_of(login)
-        # Nothing of a name comes twice, so that it shows where one is sent.
+        # Names are the same each time, so that a transcript has those of its replay; only what is played again, to
+        # learn what may differ, has others.
         self._lives = 0
 
     def aftermath(self, program: Program) -> tuple[Step, ...]:
@@ -53,7 +54,13 @@ class SimulatedArena:
         return (*mended, Wait(_LAPSED if disturbed else _MENDED))
 
     def play(self, steps: tuple[Step, ...], newcomers: int) -> Run:
-        exchanges = run_virtually(self._played(steps, self.nodes))
+        return self._run(steps, newcomers, lives=0)
+
+    def close(self) -> None:
+        """Nothing outlives a program here."""
+
+    def _run(self, steps: tuple[Step, ...], newcomers: int, *, lives: int) -> Run:
+        exchanges = run_virtually(self._played(steps, self.nodes, lives))
         # A step that could not be done has left no exchange; so what came later is told by what it is.
         later = set(map(id, steps[newcomers:])).difference(map(id, steps[:newcomers]))
         return Run(
@@ -62,23 +69,23 @@ class SimulatedArena:
             newcomers=next(
                 (at for at, exchange in enumerate(exchanges) if id(exchange.step) in later), len(exchanges)
             ),
-            again=lambda other: self.play(other, len(other)),
+            again=self._again,
             prompt=False,
             nodes=self.nodes,
             alone=(lambda: self._alone(steps[:newcomers])) if self.nodes > 1 else None,
         )
 
-    def close(self) -> None:
-        """Nothing outlives a program here."""
+    def _again(self, steps: tuple[Step, ...]) -> Run:
+        self._lives += 1
+        return self._run(steps, len(steps), lives=self._lives)
 
     def _alone(self, steps: tuple[Step, ...]) -> Run:
-        exchanges = run_virtually(self._played(steps, 1))
+        exchanges = run_virtually(self._played(steps, 1, 0))
         return Run(self.contract, exchanges, newcomers=len(exchanges), nodes=1)
 
-    async def _played(self, steps: tuple[Step, ...], nodes: int) -> tuple[Exchange, ...]:
+    async def _played(self, steps: tuple[Step, ...], nodes: int, lives: int) -> tuple[Exchange, ...]:
         contract = self.contract
-        self._lives += 1
-        async with Simulation(self._create_app, nodes=nodes, lives=self._lives) as simulation:
+        async with Simulation(self._create_app, nodes=nodes, lives=lives) as simulation:
             stage = Simulated(simulation, contract.path, self._headers)
             return await play(steps, stage, barrier=contract.barrier, until=answers(contract))
 

@@ -6,11 +6,13 @@ from types import ModuleType
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
 
 from protocol.cli.main import main
-from protocol.fuzzing import fuzz_test
+from protocol.fuzzing import Contract, fuzz_test
 from protocol.fuzzing.checks import selected
 from protocol.fuzzing.fuzzer import Fuzzer
+from protocol.fuzzing.program import Program, programs
 from protocol.fuzzing.simulated import local
 from protocol.testing import replay
 from protocol.testing.comparison import first_difference
@@ -19,6 +21,8 @@ from tests.fuzz.chat import create_app, login
 from tests.fuzz.planted import counted_on_each_node, lost_in_an_outage
 from tests.fuzz.shortest import program_of
 from tests.fuzz.table import contract_of
+from tests.profiles import examples
+from tests.simulation.chat import create_app as create_simulated_chat
 
 test_the_chat_keeps_its_promises_on_three_nodes = fuzz_test(
     create_app, clients=3, nodes=3, login=login, max_examples=30
@@ -53,3 +57,14 @@ def test_the_command_fuzzes_nodes_and_plays_again_what_it_has_found(tmp_path: Pa
         "played on 3 simulated nodes: give MODULE:FACTORY." in run(main, ["replay", found, "ws://h"]).output
     )
     assert "--nodes needs MODULE:FACTORY" in run(main, ["fuzz", "ws://h", "--nodes", "3"]).output
+
+
+CONTRACT = Contract.of(create_simulated_chat())
+
+
+@examples(20)
+@given(programs(CONTRACT, nodes=3))
+def test_every_program_replays_to_the_letter(program: Program) -> None:
+    run = local(create_simulated_chat, CONTRACT, nodes=3).play(program, len(program))
+    played = Transcript(run.exchanges, barrier=CONTRACT.barrier, nodes=3, varying=frozenset())
+    assert first_difference(played, replay(played, create_simulated_chat)) is None
