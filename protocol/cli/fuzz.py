@@ -18,6 +18,7 @@ from protocol.exceptions import ConfigurationError
 if TYPE_CHECKING:
     from protocol.fuzzing.arena import Arena, Login
     from protocol.fuzzing.campaign import Report
+    from protocol.fuzzing.contract import Contract
 
 
 @click.command()
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 @click.option(
     "--login", metavar="MODULE:FUNC", help="A function from a client's number to its token or headers."
 )
+@click.option("--room", metavar="MEMBER", help="The member of messages that names a room.")
+@click.option(
+    "--join", "joins", multiple=True, metavar="TYPE", help="A message that enters it; may be repeated."
+)
+@click.option("--leave", "leaves", multiple=True, metavar="TYPE", help="One that leaves it; may be repeated.")
 @click.option("--clients", default=3, show_default=True, type=click.IntRange(1, 20), help="Clients at once.")
 @click.option("--nodes", default=0, type=click.IntRange(0, 20), help="Simulate so many, and their faults.")
 @click.option("--seed", type=int, help="The same seed, the same programs.")
@@ -94,7 +100,7 @@ def fuzz(target: str, **options: Any) -> None:
             json.dumps(reports.as_json(report), indent=2, ensure_ascii=False) + "\n"
         )
     if options["write_test"] is not None:
-        reports.write_test(report, options["write_test"])
+        reports.write_test(report, options["write_test"], login=options["login"])
     sys.exit(bool(report.failures))
 
 
@@ -143,10 +149,23 @@ def _arena(target: str, options: Mapping[str, Any]) -> "Arena":
             raise ConfigurationError("--nodes needs MODULE:FACTORY: a server cannot be simulated.")
         if contract is None:
             raise ConfigurationError("A server is fuzzed by its document: --schema FILE|URL")
-        return RemoteArena(target, contract, login=login, rate=options["rate"])
+        return RemoteArena(target, _with_rooms(contract, options), login=login, rate=options["rate"])
     factory = imported(target)
-    contract = Contract.of(factory()) if contract is None else contract
+    contract = _with_rooms(Contract.of(factory()) if contract is None else contract, options)
     return local(factory, contract, nodes=options["nodes"], login=login)
+
+
+def _with_rooms(contract: "Contract", options: Mapping[str, Any]) -> "Contract":
+    """The contract with the rules for rooms that are given."""
+    from protocol.fuzzing.rooms import RoomRules
+
+    if options["room"] is not None:
+        return contract.with_rooms(
+            RoomRules(options["room"], frozenset(options["joins"]), frozenset(options["leaves"]))
+        )
+    if options["joins"] or options["leaves"]:
+        raise ConfigurationError("--join and --leave need --room: which member of those messages names it?")
+    return contract
 
 
 def _login(options: Mapping[str, Any]) -> "Login | None":

@@ -21,6 +21,7 @@ from protocol.fuzzing.fuzzer import fuzz_test, verify
 from protocol.fuzzing.grammar import Grammar
 from protocol.fuzzing.messages import messages
 from protocol.fuzzing.mutations import Mutation
+from protocol.fuzzing.rooms import RoomRules
 from protocol.fuzzing.run import Run
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Grammar",
     "Label",
     "Mutation",
+    "RoomRules",
     "Run",
     "frames",
     "fuzz_test",

@@ -5,7 +5,7 @@ fuzzer generates from it, and the checks hold the server to it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
@@ -97,6 +97,16 @@ class Contract:
         from protocol.fuzzing.channel import Channel
 
         return Channel(document, channel).contract()
+
+    def with_rooms(self, rules: RoomRules) -> "Contract":
+        """The contract with rules for rooms that somebody knows better.
+
+        Raises ``ConfigurationError`` for a message that there is not, or that does not name a room so.
+        """
+        for tag in rules.joins | rules.leaves:
+            if rules.member not in self.grammar.schemas.get(tag, {}).get("properties", {}):
+                raise ConfigurationError(f"No message {tag!r} with a member {rules.member!r} is received.")
+        return replace(self, room=rules)
 
     # Reading steps and frames.
 

@@ -21,6 +21,7 @@ from protocol.fuzzing.checks import Check, CheckFailed, Finding, failure_of, sel
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.overrides import Override
 from protocol.fuzzing.program import MOVES, Program, connected, programs
+from protocol.fuzzing.rooms import RoomRules
 from protocol.fuzzing.run import Run
 from protocol.fuzzing.simulated import local
 from protocol.testing.transcript import Burst, Close, Connect, Drop, Step, Transcript, Vanish, sends_of
@@ -242,6 +243,7 @@ def fuzz_test(
     nodes: int = 0,
     document: Mapping[str, Any] | None = None,
     login: Login | None = None,
+    rooms: RoomRules | None = None,
     only: Collection[str] | None = None,
     without: Collection[str] = (),
     checks: Iterable[Check] = (),
@@ -255,16 +257,17 @@ def fuzz_test(
 
     ``create_app`` makes a fresh application for each example. ``document`` is needed where that serves no protocol
     of this framework. ``nodes``: play on so many nodes of a :class:`protocol.testing.Simulation`, whose faults are
-    then steps of the programs. ``login`` says who a client is, by its number. ``only``, ``without`` and ``checks`` choose,
-    switch off and add checks; ``overrides`` are those of :func:`protocol.fuzzing.messages`. Hypothesis' profile
-    says how many examples there are, unless ``max_examples`` does.
+    then steps of the programs. ``login`` says who a client is, by its number. ``rooms``: how messages speak of rooms,
+    where that is not recognised. ``only``, ``without`` and ``checks`` choose, switch off and add checks; ``overrides``
+    are those of :func:`protocol.fuzzing.messages`. Hypothesis' profile says how many examples there are, unless
+    ``max_examples`` does.
 
     It fails with the shortest transcript that could be found.
     """
     chosen = selected(only=only, without=without, more=checks)
 
     def test() -> None:
-        contract = Contract.of(create_app()) if document is None else Contract.of_document(document)
+        contract = _contract(create_app, document, rooms)
         measured = any(check.code == "no_growth" for check in chosen)
         fuzzer = Fuzzer(
             local(create_app, contract, nodes=nodes, login=login, measured=measured),
@@ -286,13 +289,21 @@ def verify(
     *,
     document: Mapping[str, Any] | None = None,
     login: Login | None = None,
+    rooms: RoomRules | None = None,
 ) -> None:
     """Play the steps of a transcript against a fresh application, and hold it to every check.
 
     What came back then does not matter. Raises ``CheckFailed``.
     """
-    contract = Contract.of(create_app()) if document is None else Contract.of_document(document)
+    contract = _contract(create_app, document, rooms)
     arena = local(create_app, contract, nodes=transcript.nodes, login=login)
     failure = Fuzzer(arena, selected()).check(connected(transcript.steps))
     if failure is not None:
         raise failure_of(failure.check.code)(str(failure))
+
+
+def _contract(
+    create_app: Callable[[], Any], document: Mapping[str, Any] | None, rooms: RoomRules | None
+) -> Contract:
+    contract = Contract.of(create_app()) if document is None else Contract.of_document(document)
+    return contract if rooms is None else contract.with_rooms(rooms)

@@ -280,7 +280,7 @@ class _Moves:
         member = "" if self._contract.room is None else self._contract.room.member
         values = {name: st.sampled_from(known) for name, known in address.parameters}
         if member in values:
-            values[member] = st.one_of(self._meeting.filter(_is_plain), values[member])
+            values[member] = self._meeting.filter(_is_plain)
         return st.fixed_dictionaries(values).map(
             lambda found: Connect(0, address.path(found), room=found.get(member))
         )

@@ -115,21 +115,29 @@ TRANSCRIPTS = {transcripts}
 
 @pytest.mark.parametrize("text", TRANSCRIPTS.values(), ids=TRANSCRIPTS)
 def test_what_the_fuzzer_found_stays_mended(text: str) -> None:
-    verify({factory}, Transcript.from_json(json.loads(text)))
+    verify({arguments})
 '''
 
 
-def write_test(report: Report, path: Path) -> None:
-    """Write a file for pytest that plays what failed against ``MODULE:FACTORY``, and holds it to the checks."""
-    module, _, name = report.target.partition(":")
+def write_test(report: Report, path: Path, *, login: str | None = None) -> None:
+    """Write a file for pytest that plays what failed against ``MODULE:FACTORY``, and holds it to the checks.
+
+    ``login``: the ``MODULE:FUNC`` that says who a client is.
+    """
+    factory, *logins = (place.partition(":")[::2] for place in (report.target, login) if place is not None)
+    arguments = [
+        factory[1],
+        "Transcript.from_json(json.loads(text))",
+        *(f"login={name}" for _, name in logins),
+    ]
     lines = [
         f"    {failure.check.code!r}: {json.dumps(failure.transcript.to_json())!r},\n"
         for failure in report.failures
     ]
     path.write_text(
         _TEST.format(
-            imports=f"from {module} import {name}\n",
-            factory=name,
+            imports="".join(f"from {module} import {name}\n" for module, name in (factory, *logins)),
+            arguments=", ".join(arguments),
             transcripts="{\n" + "".join(lines) + "}" if lines else "{}",
         )
     )

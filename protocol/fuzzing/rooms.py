@@ -1,11 +1,10 @@
 """How the messages of a server speak of rooms, and where it is reached: as far as its document says, or its words do."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.jsonschema import JsonSchema, alternatives
 
 JOINING: Final = frozenset({"join", "enter", "subscribe", "sub"})
@@ -98,16 +97,6 @@ def recognised(
         if rules.joins or member in parameters:
             return rules
     return None
-
-
-def named(
-    schemas: Mapping[str, JsonSchema], member: str, joins: Collection[str], leaves: Collection[str]
-) -> RoomRules:
-    """The rules that a user gives. Raises ``ConfigurationError`` for a message that there is not, or without the member."""
-    for tag in (*joins, *leaves):
-        if member not in schemas.get(tag, {}).get("properties", {}):
-            raise ConfigurationError(f"No message {tag!r} with a member {member!r} is received.")
-    return RoomRules(member, frozenset(joins), frozenset(leaves))
 
 
 def naming(rules: RoomRules, schemas: Mapping[str, JsonSchema]) -> tuple[JsonSchema, JsonSchema]:

@@ -1,6 +1,9 @@
 """A server behind a socket: fuzzed by its document, and held against transcripts."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,13 +79,53 @@ def test_the_command_finds_a_bug_and_writes_down_all_that_is_needed(tmp_path: Pa
         == transcript.to_json()
     )
     assert 'failures="1"' in (tmp_path / "report.xml").read_text()
-    compile((tmp_path / "test_found.py").read_text(), "test_found.py", "exec")
     with serving(wrong_chat.haunted()) as address:
         assert run("replay", tmp_path / "clean_room.json", f"ws://{address}/ws")[0] == 0
     with serving(wrong_chat.create_app()) as address:
         code, output = run("replay", tmp_path / "clean_room.json", f"ws://{address}/ws")
     assert code == 1
     assert output.startswith("Step ")
+
+
+def test_the_test_that_is_written_fails_until_the_bug_is_mended(tmp_path: Path) -> None:
+    written = tmp_path / "test_found.py"
+    code, output = run(
+        "fuzz", "tests.fuzz.wrong_chat:haunted", "--check", "clean_room", "--phase", "stateful", "--seed", "1",
+        "--max-examples", "50", "--failures", tmp_path, "--login", "tests.fuzz.chat:login", "--write-test", written,
+    )  # fmt: skip
+    assert code == 1, output
+    assert "login=login" in written.read_text()
+    assert played(written) == (1, "1 failed")
+    written.write_text(written.read_text().replace("haunted", "create_app"))
+    assert played(written) == (0, "1 passed")
+
+
+def played(test: Path) -> tuple[int, str]:
+    """What pytest says of a file, without the configuration of this repository."""
+    command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "-p", "no:cacheprovider", str(test)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, done.stdout.splitlines()[-1].split(" in ")[0]
+
+
+@pytest.mark.parametrize("missing", ["hypothesis", "jsonschema_rs", "rich"])
+def test_without_its_extra_the_command_says_what_to_install(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith(("protocol.fuzzing", "rich"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    code, output = run("fuzz", "tests.fuzz.wrong_chat:create_app", "--max-examples", "1")
+    assert code == 1
+    assert output.strip().endswith("which is not installed: pip install 'fastapi-protocol[fuzz]'")
+
+
+def test_rooms_of_any_name_are_named_by_options(tmp_path: Path) -> None:
+    code, output = run(
+        "fuzz", "tests.fuzz.clubs:for_outsiders", "--failures", tmp_path, "--phase", "stateful", "--seed", "1",
+        "--max-examples", "300", "--check", "isolation", "--room", "club", "--join", "come", "--leave", "go",
+    )  # fmt: skip
+    assert code == 1
+    assert "is not in 'a', and what it sent reached" in output
 
 
 def test_a_recorded_refusal_is_replayed(chat: str, tmp_path: Path) -> None:
@@ -99,6 +142,11 @@ def test_a_recorded_refusal_is_replayed(chat: str, tmp_path: Path) -> None:
         (("fuzz", "tests.fuzz.chat:create_app", "--no-check", "luck"), "There is no check 'luck'"),
         (("fuzz", "tests.fuzz.chat:create_app", "--phase", "luck"), "There is no phase 'luck'"),
         (("fuzz", "ws://127.0.0.1:1/ws", "--schema", "/nowhere"), "/nowhere cannot be read"),
+        (("fuzz", "tests.fuzz.chat:create_app", "--join", "join"), "--join and --leave need --room"),
+        (
+            ("fuzz", "tests.fuzz.chat:create_app", "--room", "room", "--join", "status"),
+            "No message 'status' with a member 'room' is received.",
+        ),
         (("replay", __file__, "ws://127.0.0.1:1/ws"), "is no transcript"),
     ],
 )

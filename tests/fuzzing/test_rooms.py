@@ -9,9 +9,10 @@ from fastapi import FastAPI
 from protocol import Connection, Message, MessageProtocol
 from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.contract import Contract
-from protocol.fuzzing.rooms import Address, RoomRules, named, names_of, recognised
+from protocol.fuzzing.rooms import Address, RoomRules, names_of, recognised
 from protocol.testing.transcript import Connect
 from tests.fuzz.chat import create_app
+from tests.fuzz.clubs import for_outsiders
 from tests.fuzz.plain import COUNT, ROOM, TEXT, document
 
 
@@ -51,11 +52,12 @@ def test_a_parameter_of_the_path_names_a_room() -> None:
 
 
 def test_a_user_names_rooms_and_what_is_not_there_is_said() -> None:
-    found = messages(enter_club={"club": TEXT}, go={"club": TEXT}, say={"text": TEXT})
-    rules = named(found, "club", ["enter_club"], ["go"])
-    assert rules == RoomRules("club", frozenset({"enter_club"}), frozenset({"go"}))
-    with pytest.raises(ConfigurationError, match=r"^No message 'say' with a member 'club' is received\.$"):
-        named(found, "club", ["say"], [])
+    contract = Contract.of(for_outsiders())
+    assert contract.room is None
+    rules = RoomRules("club", frozenset({"come"}), frozenset({"go"}))
+    assert contract.with_rooms(rules).room == rules
+    with pytest.raises(ConfigurationError, match=r"^No message 'ping' with a member 'club' is received\.$"):
+        contract.with_rooms(RoomRules("club", frozenset({"ping"})))
 
 
 def test_an_address_has_the_values_of_its_document() -> None:
