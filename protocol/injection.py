@@ -9,7 +9,7 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -216,17 +216,21 @@ class Injected:
         async with self._solver.solved(connection) as values:
             yield {**values, **self.arguments(call)}
 
-    async def __call__(self, call: Call, *leading: Any) -> Any:
+    def __call__(self, call: Call, *leading: Any) -> Awaitable[Any]:
         """Call the function; a plain ``def`` runs in the thread pool, as in FastAPI."""
         if self._solver is None:
-            return await self._run(leading, self.arguments(call))
+            return self._run(leading, self.arguments(call))
+        return self._run_solved(call, leading)
+
+    async def _run_solved(self, call: Call, leading: tuple[Any, ...]) -> Any:
         async with self.solved(call) as arguments:
             return await self._run(leading, arguments)
 
-    async def _run(self, leading: tuple[Any, ...], arguments: dict[str, Any]) -> Any:
+    def _run(self, leading: tuple[Any, ...], arguments: dict[str, Any]) -> Awaitable[Any]:
         if self.is_async:
-            return await self.function(*leading, **arguments)
-        return await run_in_threadpool(self.function, *leading, **arguments)
+            awaitable: Awaitable[Any] = self.function(*leading, **arguments)
+            return awaitable
+        return run_in_threadpool(self.function, *leading, **arguments)
 
 
 def is_kind(predicate: Callable[[Any], bool], function: Function) -> bool:
