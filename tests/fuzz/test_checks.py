@@ -1,0 +1,162 @@
+"""What the checks say of single runs: what looks like a bug and is none."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from protocol.fuzzing.checks.messages import negative_data_rejection, request_reply
+from protocol.fuzzing.checks.rooms import clean_room, isolation
+from protocol.fuzzing.checks.state import serialisability
+from protocol.fuzzing.contract import Contract
+from protocol.fuzzing.run import Run
+from protocol.testing.transcript import (
+    Burst,
+    Close,
+    Connect,
+    Exchange,
+    Pause,
+    Reference,
+    Resume,
+    Send,
+    Step,
+    Wait,
+)
+from tests.fuzz.plain import COUNT, ROOM, TEXT, document
+
+SAID = {"room": ROOM, "text": TEXT}
+DOCUMENT = document(
+    {"join": ({"room": ROOM}, ("joined",)), "say": (SAID, ("ack",)), "add": ({"count": COUNT}, ("sum",))},
+    {"joined": {"room": ROOM, "members": COUNT}, "said": SAID, "ack": {}, "sum": {"count": COUNT}},
+)
+DOCUMENT["channels"]["ws"]["address"] = "/ws/{room}"
+CONTRACT = Contract.of_document(DOCUMENT)
+
+
+def frame(type: str, **members: Any) -> str:
+    return json.dumps({"type": type, **members}, separators=(",", ":"))
+
+
+def run(*exchanges: Exchange, newcomers: int | None = None, **options: Any) -> Run:
+    return Run(CONTRACT, exchanges, newcomers=len(exchanges) if newcomers is None else newcomers, **options)
+
+
+def test_an_answer_to_a_valid_message_is_none_to_a_broken_one_with_the_same_id() -> None:
+    valid, broken = frame("add", count=1, id=1), frame("add", count=-1, id=1)
+    answers = (frame("sum", count=1, ref=1), frame("error", code="invalid_message", ref=1))
+    for sends in ((valid, broken), (broken, valid)):
+        burst = Burst(tuple(Send(0, data) for data in sends))
+        found = run(Exchange(Connect(0)), Exchange(burst, {0: answers}))
+        assert negative_data_rejection.find(found) is None
+        assert request_reply.find(found) is None
+    one_by_one = run(
+        Exchange(Connect(0)),
+        Exchange(Send(0, broken), {0: answers[1:]}),
+        Exchange(Send(0, valid), {0: answers[:1]}),
+    )
+    assert negative_data_rejection.find(one_by_one) is None
+    taken = run(Exchange(Connect(0)), Exchange(Send(0, broken), {0: answers[:1]}))
+    assert negative_data_rejection.find(taken) is not None
+
+
+def visited(*before: Exchange, first: tuple[str, ...]) -> Run:
+    """Somebody joins a room, leaves, and comes again: now it is told that two are there."""
+    join = Send(0, frame("join", room="a", id=1))
+    return run(
+        Exchange(Connect(0)),
+        *before,
+        Exchange(join, {0: first}),
+        Exchange(Close(0)),
+        Exchange(Connect(0)),
+        Exchange(join, {0: (frame("joined", room="a", members=2, ref=1),)}),
+        newcomers=3 + len(before),
+    )
+
+
+def test_who_did_not_read_has_not_seen_the_room_as_it_was_at_first() -> None:
+    assert clean_room.find(visited(first=(frame("joined", room="a", members=1, ref=1),))) is not None
+    assert clean_room.find(visited(Exchange(Pause(0)), first=())) is None
+    assert clean_room.find(visited(Exchange(Pause(0)), Exchange(Resume(0)), first=())) is None
+
+
+def test_who_is_not_missed_yet_is_no_ghost() -> None:
+    hasty = visited(first=(frame("joined", room="a", members=1, ref=1),))
+    played: list[tuple[Step, ...]] = []
+
+    def again(members: int) -> Any:
+        def play(steps: tuple[Step, ...]) -> Run:
+            played.append(steps)
+            answers = iter((1, members))
+            found = [
+                Exchange(step, {0: (frame("joined", room="a", members=next(answers), ref=1),)})
+                if isinstance(step, Send)
+                else Exchange(step)
+                for step in steps
+            ]
+            return run(*found)
+
+        return play
+
+    steps = tuple(exchange.step for exchange in hasty.exchanges)
+    hasty.prompt, hasty.again = False, again(1)
+    assert clean_room.find(hasty) is None
+    assert played[-1] == (*steps[:3], Wait(1.0), *steps[3:])
+    hasty.again = again(2)
+    assert clean_room.find(hasty) is not None
+
+
+ADD = Burst((Send(0, frame("add", count=1, id=1)), Send(1, frame("add", count=1, id=2))))
+
+
+def added(*sums: int, after: tuple[Exchange, ...] = (), **options: Any) -> Run:
+    received = {client: (frame("sum", count=sum, ref=client + 1),) for client, sum in enumerate(sums)}
+    return run(Exchange(Connect(0)), Exchange(Connect(1)), Exchange(ADD, received), *after, **options)
+
+
+def test_what_comes_late_once_makes_no_race() -> None:
+    """Each order is tried more than once where time is real: there an answer may miss its step."""
+    missed = iter([True])
+
+    def again(steps: tuple[Step, ...]) -> Run:
+        total, found = 0, []
+        for step in steps:
+            received = {}
+            if isinstance(step, Send):
+                total += 1
+                late = step.client == 1 and next(missed, False)
+                received = {} if late else {step.client: (frame("sum", count=total, ref=step.client + 1),)}
+            found.append(Exchange(step, received))
+        return run(*found)
+
+    assert serialisability.find(added(1, 2, again=again, prompt=False)) is None
+
+
+def test_what_refers_to_what_came_of_a_race_is_not_compared() -> None:
+    refers = (Reference(("count",), "count"),)
+
+    def again(steps: tuple[Step, ...]) -> Run:
+        assert not any(isinstance(step, Send) and step.refers for step in steps)
+        sums = iter((1, 2))
+        return run(
+            *(
+                Exchange(step, {step.client: (frame("sum", count=next(sums), ref=step.client + 1),)})
+                if isinstance(step, Send)
+                else Exchange(step)
+                for step in steps
+            )
+        )
+
+    more = Exchange(Send(0, frame("add", count=2, id=3), refers), {0: (frame("sum", count=4, ref=3),)})
+    assert serialisability.find(added(1, 2, after=(more,), again=again)) is None
+
+
+def heard(path: str | None) -> Iterator[Exchange]:
+    yield Exchange(Connect(0, path))
+    yield Exchange(Connect(1, "/ws/b"))
+    yield Exchange(Send(1, frame("say", room="b", text="x")), {0: (frame("said", room="b", text="x"),)})
+
+
+def test_a_path_lets_its_client_into_the_room_that_it_names() -> None:
+    assert isolation.find(run(*heard("/ws/b"))) is None
+    finding = isolation.find(run(*heard("/ws/c")))
+    assert finding is not None
+    assert finding.detail.startswith("0 is not in 'b', and got ")
