@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict
@@ -59,6 +59,41 @@ class Announcement(BaseModel):
     text: Text
 
 
+# What belongs to one application is in its state, so that these are made once.
+router = APIRouter()
+
+
+@router.post("/rooms/{room}/announce", status_code=202)
+async def announce(
+    request: Request, room: RoomName, announcement: Announcement, user: Annotated[User, Depends(current_user)]
+) -> dict[str, Any]:
+    """Say something in a room without being connected. What is no inbound message is censored here."""
+    app = request.app
+    said = app.state.censor(Said(room=room, user=user.id, text=announcement.text, at=datetime.now(UTC)))
+    delivery = await app.state.chat.at(app).rooms[room].publish(said)
+    return {"receivers": delivery.receivers, "offset": delivery.position and delivery.position.offset}
+
+
+async def echo(websocket: WebSocket) -> None:
+    """A plain endpoint, without a protocol: authentication, limits and rate limit stand before it too."""
+    await websocket.accept()
+    try:
+        while True:
+            await websocket.send_text(await websocket.receive_text())
+    except WebSocketDisconnect:
+        pass
+
+
+@router.get("/health")
+async def health(request: Request) -> dict[str, Any]:
+    return {"status": "ok", **request.app.state.metrics.snapshot()}
+
+
+@router.get("/", include_in_schema=False)
+async def page() -> FileResponse:
+    return FileResponse(STATIC / "index.html", headers=PAGE_HEADERS)
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """A fresh application, with a state of its own."""
     settings = Settings() if settings is None else settings
@@ -81,38 +116,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ],
     )
     app.state.accounts = Accounts(settings.secret, settings.token_seconds)
+    app.state.chat, app.state.censor, app.state.metrics = chat, censor, metrics
     app.include_router(chat.router)
     app.include_router(accounts.router)
-
-    @app.post("/rooms/{room}/announce", status_code=202)
-    async def announce(
-        room: RoomName, announcement: Announcement, user: Annotated[User, Depends(current_user)]
-    ) -> dict[str, Any]:
-        """Say something in a room without being connected. What is no inbound message is censored here."""
-        said = censor(Said(room=room, user=user.id, text=announcement.text, at=datetime.now(UTC)))
-        delivery = await chat.at(app).rooms[room].publish(said)
-        return {"receivers": delivery.receivers, "offset": delivery.position and delivery.position.offset}
-
-    @app.websocket("/echo")
-    async def echo(websocket: WebSocket) -> None:
-        """A plain endpoint, without a protocol: authentication, limits and rate limit stand before it too."""
-        await websocket.accept()
-        try:
-            while True:
-                await websocket.send_text(await websocket.receive_text())
-        except WebSocketDisconnect:
-            pass
-
-    @app.get("/health")
-    async def health() -> dict[str, Any]:
-        return {"status": "ok", **metrics.snapshot()}
-
+    app.include_router(router)
+    app.add_api_websocket_route("/echo", echo)
     app.get("/metrics")(metrics.prometheus())
-
-    @app.get("/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(STATIC / "index.html", headers=PAGE_HEADERS)
-
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
 
