@@ -1,9 +1,10 @@
-"""Checks of what several nodes owe to who knows nothing of them."""
+"""The check of what several nodes owe to clients that know nothing of them."""
 
 from protocol.fuzzing.checks.base import Check, Finding
 from protocol.fuzzing.checks.state import outcome
 from protocol.fuzzing.run import Run
-from protocol.testing.transcript import Burst, Connect, Pause, Step
+from protocol.testing.comparison import comparable
+from protocol.testing.transcript import Burst, Connect, Data, Pause, Step, shortened
 
 
 def _transparency(run: Run) -> Finding | None:
@@ -13,13 +14,16 @@ def _transparency(run: Run) -> Finding | None:
     if any(run.contract.is_for_later(frame.body) for talk in run.talks for frame in talk.received):
         return None
     alone = run.alone()
-    if outcome(run, run) == outcome(run, alone):
+    if _is_same(run, alone) or (run.learns(steps) and _is_same(run, alone)):
         return None
-    run.learns(steps)
-    for at in range(run.newcomers):
-        if outcome(run, run, at + 1) != outcome(run, alone, at + 1):
-            return Finding(at, "With all clients on one node they get something else.")
-    return None
+    for at, (exchange, other) in enumerate(zip(run.exchanges, alone.exchanges, strict=False)):
+        for client in sorted(exchange.received.keys() | other.received.keys()):
+            here, there = (one.received.get(client, ()) for one in (exchange, other))
+            for data in _beyond(run, there, here):
+                return Finding(at, f"With all clients on one node, {client} gets {shortened(data)}")
+            for data in _beyond(run, here, there):
+                return Finding(at, f"With all clients on one node, {client} does not get {shortened(data)}")
+    return Finding(run.newcomers - 1, "With all clients on one node, connections end in another way.")
 
 
 def _compares(nodes: int, steps: tuple[Step, ...]) -> bool:
@@ -27,6 +31,22 @@ def _compares(nodes: int, steps: tuple[Step, ...]) -> bool:
     used = {step.at(nodes) for step in steps if isinstance(step, Connect)}
     races = any(isinstance(step, Burst) and len({send.client for send in step.sends}) > 1 for step in steps)
     return len(used) > 1 and not races and not any(isinstance(step, Pause) for step in steps)
+
+
+def _is_same(run: Run, alone: Run) -> bool:
+    return outcome(run, run) == outcome(run, alone)
+
+
+def _beyond(run: Run, frames: tuple[Data, ...], others: tuple[Data, ...]) -> list[Data]:
+    """The frames that there are more of than among the others."""
+    known = [comparable(data, run.contract.varying) for data in others]
+    found = []
+    for data in frames:
+        if (value := comparable(data, run.contract.varying)) in known:
+            known.remove(value)
+        else:
+            found.append(data)
+    return found
 
 
 transparency = Check(
