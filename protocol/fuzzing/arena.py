@@ -68,6 +68,15 @@ def headers_of(login: Login | None) -> Callable[[int], Headers]:
     return headers
 
 
+def arrival(exchanges: tuple[Exchange, ...], steps: tuple[Step, ...], newcomers: int) -> int:
+    """The number of the exchange of the first step from ``newcomers`` on.
+
+    A step that could not be done has left no exchange; so what came later is told by what it is.
+    """
+    later = set(map(id, steps[newcomers:])).difference(map(id, steps[:newcomers]))
+    return next((at for at, exchange in enumerate(exchanges) if id(exchange.step) in later), len(exchanges))
+
+
 def answers(contract: Contract) -> Until:
     """Wait for the answers that are due to the messages of a step."""
 
@@ -148,7 +157,7 @@ class LocalArena:
         return Run(
             self.contract,
             exchanges,
-            newcomers=min(newcomers, len(exchanges)),
+            newcomers=arrival(exchanges, steps, newcomers),
             again=lambda other: self._run(other, len(other), measured=False),
             growth=growth,
         )
@@ -230,7 +239,7 @@ class RemoteArena:
         return Run(
             self.contract,
             exchanges,
-            newcomers=min(newcomers, len(exchanges)),
+            newcomers=arrival(exchanges, steps, newcomers),
             again=lambda other: self.play(other, len(other)),
             prompt=False,
         )

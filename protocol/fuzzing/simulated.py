@@ -7,7 +7,7 @@ Each program gets a fresh simulation. What an application leaves behind is looke
 from collections.abc import Callable
 from typing import Any, Final
 
-from protocol.fuzzing.arena import Arena, LocalArena, Login, answers, headers_of
+from protocol.fuzzing.arena import Arena, LocalArena, Login, answers, arrival, headers_of
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.faults import FAULT_NAMES
 from protocol.fuzzing.program import MOVE_NAMES, Program
@@ -61,14 +61,10 @@ class SimulatedArena:
 
     def _run(self, steps: tuple[Step, ...], newcomers: int, *, lives: int) -> Run:
         exchanges = run_virtually(self._played(steps, self.nodes, lives))
-        # A step that could not be done has left no exchange; so what came later is told by what it is.
-        later = set(map(id, steps[newcomers:])).difference(map(id, steps[:newcomers]))
         return Run(
             self.contract,
             exchanges,
-            newcomers=next(
-                (at for at, exchange in enumerate(exchanges) if id(exchange.step) in later), len(exchanges)
-            ),
+            newcomers=arrival(exchanges, steps, newcomers),
             again=self._again,
             prompt=False,
             nodes=self.nodes,

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from protocol.fuzzing.arena import LocalArena
 from protocol.fuzzing.checks.messages import negative_data_rejection, request_reply
 from protocol.fuzzing.checks.rooms import clean_room, isolation
 from protocol.fuzzing.checks.state import serialisability
@@ -21,6 +22,7 @@ from protocol.testing.transcript import (
     Step,
     Wait,
 )
+from tests.fuzz import wrong_chat
 from tests.fuzz.plain import COUNT, ROOM, TEXT, document
 
 SAID = {"room": ROOM, "text": TEXT}
@@ -160,3 +162,11 @@ def test_a_path_lets_its_client_into_the_room_that_it_names() -> None:
     finding = isolation.find(run(*heard("/ws/c")))
     assert finding is not None
     assert finding.detail.startswith("0 is not in 'b', and got ")
+
+
+def test_newcomers_begin_where_the_program_ends_even_if_some_of_it_could_not_be_played() -> None:
+    steps: tuple[Step, ...] = (Connect(0), Send(1, "{}"), Close(0), Connect(0), Close(0))
+    arena = LocalArena(wrong_chat.create_app, Contract.of(wrong_chat.create_app()))
+    played = arena.play(steps, 3)
+    assert [exchange.step for exchange in played.exchanges] == [steps[0], *steps[2:]]
+    assert played.newcomers == 2

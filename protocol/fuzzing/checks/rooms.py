@@ -299,12 +299,13 @@ def _shown(run: Run, at: int, step: Connect | Send) -> list[Data]:
 def visits(contract: Contract, steps: tuple[Any, ...]) -> list[tuple[Connect | Send, ...]]:
     """What a newcomer does to see whether all is as in the beginning: what the first one did, again.
 
-    The first connection, and the first join of each room, as long as nothing but joins came before it.
+    The first connection, and the first join of each room, as long as nothing but joins came before it. Each step is
+    an object of its own, by which newcomers are told from those who did the same before.
     """
     found: list[tuple[Connect | Send, ...]] = []
     rules = contract.room
     if steps and isinstance(steps[0], Connect):
-        found.append((steps[0],))
+        found.append((replace(steps[0]),))
     if rules is None:
         return found
     rooms: set[str] = set()
