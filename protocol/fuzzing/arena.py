@@ -17,6 +17,7 @@ from protocol.fuzzing.rooms import naming
 from protocol.fuzzing.run import Run
 from protocol.fuzzing.tables import Tables
 from protocol.testing.clock import run as run_virtually
+from protocol.testing.clock import settle
 from protocol.testing.inprocess import PATIENCE, InProcess
 from protocol.testing.player import Happening, Headers, Until, play
 from protocol.testing.remote import Remote
@@ -172,15 +173,10 @@ class LocalArena:
             tables = Tables(app)
             if self._pristine is None:
                 self._pristine = _leftovers(tables)
+            found = [self._pristine]
             exchanges = await self._round(app, steps)
-            found = [self._pristine, _leftovers(tables)]
-            if _risen(found):
-                # What only takes its time is not left behind.
-                await asyncio.sleep(PATIENCE)
-                found[-1] = _leftovers(tables)
-            while (risen := _risen(found)) and len(found) <= ROUNDS:
+            while (risen := await _note(tables, found)) and len(found) <= ROUNDS:
                 await self._round(app, steps)
-                found.append(_leftovers(tables))
         return exchanges, risen
 
     async def _round(self, app: Any, steps: tuple[Step, ...]) -> tuple[Exchange, ...]:
@@ -190,6 +186,18 @@ class LocalArena:
 
 def _leftovers(tables: Tables) -> Leftovers:
     return {"The number of tasks": len(asyncio.all_tasks()), **tables.sizes()}
+
+
+async def _note(tables: Tables, rounds: list[Leftovers]) -> dict[str, tuple[int, ...]]:
+    """Write down what is left after another round, and return what has risen."""
+    left = _leftovers(tables)
+    if _risen([*rounds, left]):
+        # What only takes its time is not left behind, and what runs now and then is no leftover.
+        await asyncio.sleep(PATIENCE)
+        await settle()
+        left = _leftovers(tables)
+    rounds.append(left)
+    return _risen(rounds)
 
 
 def _risen(rounds: list[Leftovers]) -> dict[str, tuple[int, ...]]:
