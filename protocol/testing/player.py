@@ -260,7 +260,7 @@ class _Player:
             return answered() and (self._until is None or self._until(now))
 
         if not await self._stage.settle(done):
-            now.silent.update(self._waiting)
+            now.silent.update(self._waiting.keys() - set(self._stage.stalled))
         if self._barrier is None or not self._stage.distant:
             await self._stage.calm()
         else:

@@ -65,6 +65,11 @@ class Process:
         self._answers: asyncio.Queue[Event] = asyncio.Queue()
         self._lifespan: asyncio.Task[None] | None = None
 
+    @property
+    def serves(self) -> bool:
+        """Whether it answers anybody now."""
+        return self.alive and not self.suspended
+
     def enter(self) -> None:
         """From now on the current context is this process's, and so are the nodes made in it."""
         PROCESS.set(self)

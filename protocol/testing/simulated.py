@@ -37,9 +37,10 @@ class SimulatedPeer(SimulatedClient):
         self._events.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.lose(code, reason)
         self.resume()
-        if self._task is not None and self.process.alive and not self.process.suspended:
+        if self._task is not None and self.process.serves:
             done, _ = await asyncio.wait([self._task], timeout=PATIENCE)
-            if not done:
+            # Its node may have crashed meanwhile.
+            if not done and self.process.serves:
                 raise TimeoutError("The application does not come to an end.")
 
     def _arrived(self, frame: Data) -> None:
@@ -66,7 +67,7 @@ class Simulated:
     async def connect(self, step: Connect) -> SimulatedPeer | None:
         simulation, client = self._simulation, step.client
         process = simulation.process(step.at(simulation.nodes))
-        if not process.alive or process.suspended:
+        if not process.serves:
             return None
         path, _, query = (step.path or self._path).partition("?")
         peer = self._peers[client] = SimulatedPeer(
@@ -82,7 +83,7 @@ class Simulated:
         try:
             return await peer.connect()
         except TimeoutError:
-            if process.alive:
+            if process.serves:
                 raise
             return None
 

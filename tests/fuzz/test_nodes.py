@@ -16,7 +16,17 @@ from protocol.fuzzing.program import Program, programs
 from protocol.fuzzing.simulated import local
 from protocol.testing import replay
 from protocol.testing.comparison import first_difference
-from protocol.testing.transcript import Transcript
+from protocol.testing.transcript import (
+    Burst,
+    Close,
+    Connect,
+    Fault,
+    Seed,
+    Send,
+    Transcript,
+    Vanish,
+    Wait,
+)
 from tests.fuzz.chat import create_app, login
 from tests.fuzz.planted import counted_on_each_node, lost_in_an_outage
 from tests.fuzz.shortest import program_of
@@ -68,3 +78,37 @@ def test_every_program_replays_to_the_letter(program: Program) -> None:
     run = local(create_simulated_chat, CONTRACT, nodes=3).play(program, len(program))
     played = Transcript(run.exchanges, barrier=CONTRACT.barrier, nodes=3, varying=frozenset())
     assert first_difference(played, replay(played, create_simulated_chat)) is None
+
+
+JOIN = Send(0, '{"type":"join","room":"a","id":1}')
+SAY = Send(0, '{"type":"message","room":"a","text":"hi","id":2}')
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        (Connect(0), JOIN, Fault("crash", 0)),
+        (Connect(0), JOIN, Fault("crash", 0, after=0.002), SAY),
+        (Connect(0), Fault("crash", 0, after=0.002), Close(0)),
+        (Fault("crash", 0, after=0.002), Connect(0), JOIN),
+        (Connect(0), JOIN, Fault("suspend", 0), SAY),
+        (Connect(0), JOIN, Fault("suspend", 0, after=0.002), SAY, Wait(60.0), Fault("resume", 0), SAY),
+        (Connect(0), JOIN, Fault("isolate", 0), SAY, Close(0)),
+        (Fault("isolate", 0), Connect(0), JOIN, SAY),
+        (Connect(0), JOIN, Fault("isolate", 0, after=0.006), SAY, Fault("rejoin", 0), SAY),
+        (Connect(0), JOIN, Fault("skew", 0, 0.25), Wait(60.0), SAY, Connect(1), Vanish(0)),
+    ],
+)
+def test_a_fault_excuses_what_it_keeps_a_node_from(program: Program) -> None:
+    arena = local(create_simulated_chat, CONTRACT, nodes=3)
+    failure = Fuzzer(arena, selected()).check(program)
+    assert failure is None, str(failure)
+
+
+def test_who_leaves_before_its_own_message_is_back_makes_no_difference() -> None:
+    leave = Send(0, '{"type":"leave","room":"a","id":3}')
+    arena = local(create_simulated_chat, CONTRACT, nodes=3)
+    for seed in range(10):
+        program = (Seed(seed), Connect(1), Connect(0), JOIN, Burst((SAY, leave)))
+        failure = Fuzzer(arena, selected()).check(program)
+        assert failure is None, str(failure)
