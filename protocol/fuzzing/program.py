@@ -90,7 +90,18 @@ def programs(
     return _Moves(contract, clients, overrides).programs(moves, frozenset(steps), nodes)
 
 
-MOVE_NAMES: Final = ("say", "sequence", "race", "broken", "enter", "connect", "leave", "pause", "wait")
+MOVE_NAMES: Final = (
+    "say",
+    "repeat",
+    "sequence",
+    "race",
+    "broken",
+    "enter",
+    "connect",
+    "leave",
+    "pause",
+    "wait",
+)
 
 
 class _Moves:
@@ -111,6 +122,7 @@ class _Moves:
     def programs(self, moves: int, names: frozenset[str], nodes: int) -> SearchStrategy[Program]:
         makers: dict[str, Callable[[], Iterable[SearchStrategy[_Move]]]] = {
             "say": lambda: [self._say()],
+            "repeat": lambda: [self._repeat()],
             "sequence": self._sequences,
             "race": lambda: [self._race(), self._echo()] if self._clients > 1 else [self._echo()],
             "broken": lambda: [self._broken()],
@@ -171,8 +183,12 @@ class _Moves:
         most = max((len(self._recalls[tag]) for tag in self._tags), default=0)
         return _weighted((2, _NOTHING), (1, st.integers(1, most))) if most else _NOTHING
 
-    def _say(self) -> SearchStrategy[_Move]:
+    def _say(self) -> SearchStrategy[_Saying]:
         return self._saying(self._message, self._recalling())
+
+    def _repeat(self) -> SearchStrategy[_Move]:
+        """A client says the same twice, one after the other."""
+        return self._say().map(lambda saying: (saying, saying))
 
     def _race(self) -> SearchStrategy[_Move]:
         return st.lists(self._saying(self._message, _NOTHING), min_size=2, max_size=3).map(
