@@ -66,7 +66,6 @@ class SimulatedArena:
             exchanges,
             newcomers=arrival(exchanges, steps, newcomers),
             again=self._again,
-            prompt=False,
             nodes=self.nodes,
             alone=(lambda: self._alone(steps[:newcomers])) if self.nodes > 1 else None,
         )
