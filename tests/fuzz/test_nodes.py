@@ -112,3 +112,12 @@ def test_who_leaves_before_its_own_message_is_back_makes_no_difference() -> None
         program = (Seed(seed), Connect(1), Connect(0), JOIN, Burst((SAY, leave)))
         failure = Fuzzer(arena, selected()).check(program)
         assert failure is None, str(failure)
+
+
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_who_leaves_together_need_not_hear_of_each_other(nodes: int) -> None:
+    leaves = tuple(Send(client, '{"type":"leave","room":"a","id":3}') for client in (0, 1))
+    join = Send(1, '{"type":"join","room":"a","id":2}')
+    arena = local(create_simulated_chat, CONTRACT, nodes=nodes)
+    failure = Fuzzer(arena, selected()).check((Connect(0), JOIN, Connect(1), join, Burst(leaves)))
+    assert failure is None, str(failure)
