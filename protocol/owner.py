@@ -5,6 +5,7 @@ awaited directly. Nothing is known here of messages and connections.
 """
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, cast
 
@@ -112,8 +113,10 @@ class Owner:
 def _group_ending(work: Any) -> object | None:
     """The task group that has cancelled the task while ``work`` awaits its end, or what may hide one.
 
-    Before Python 3.13 such a group does not take the cancellation back (python/cpython#116720).
+    From Python 3.13 on such a group takes the cancellation back itself (python/cpython#116720).
     """
+    if sys.version_info >= (3, 13):
+        return None
     while work is not None:
         frame = getattr(work, "cr_frame", None)
         if frame is not None and frame.f_code is asyncio.TaskGroup.__aexit__.__code__:
