@@ -88,7 +88,8 @@ class SocketPeer:
         try:
             await self._socket.send(data if self._rooms is None else self._rooms.there(data))
         except ConnectionClosed:
-            await self._reader
+            if self._reading.is_set():  # who does not read does not see the end either
+                await self._reader
 
     async def close(self) -> None:
         self._leaving = True
