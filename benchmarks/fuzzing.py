@@ -23,7 +23,7 @@ from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.fuzzer import Fuzzer
 from protocol.fuzzing.program import programs
 from protocol.fuzzing.run import Run
-from protocol.testing.transcript import Step
+from protocol.testing.steps import Step
 from tests.fuzz import chat, wrong_chat
 from tests.process import free_port, serving
 

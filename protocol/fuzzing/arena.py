@@ -21,7 +21,8 @@ from protocol.testing.clock import settle
 from protocol.testing.inprocess import PATIENCE, InProcess
 from protocol.testing.player import Happening, Headers, Until, play
 from protocol.testing.remote import Remote
-from protocol.testing.transcript import Data, Exchange, Step, parsed, sends_of
+from protocol.testing.steps import Data, Step, parsed, sends_of
+from protocol.testing.transcript import Exchange
 
 Login = Callable[[int], str | Headers]
 """Who a client is: by its number, a bearer token or the headers of the handshake.

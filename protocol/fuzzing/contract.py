@@ -19,7 +19,8 @@ from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.grammar import Grammar
 from protocol.fuzzing.jsonschema import JsonSchema, discriminator, validator
 from protocol.fuzzing.rooms import Address, RoomRules
-from protocol.testing.transcript import VARYING, Barrier, Body, Connect, Data
+from protocol.testing.steps import Body, Connect, Data
+from protocol.testing.transcript import VARYING, Barrier
 from protocol.types import Ref
 
 BROKEN_CODES: Final = codes.BROKEN_FRAME | {

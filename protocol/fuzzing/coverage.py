@@ -12,7 +12,7 @@ from protocol.fuzzing.jsonschema import JsonSchema, at
 from protocol.fuzzing.messages import messages
 from protocol.fuzzing.mutations import _CHOICES, _LARGE, Mutation, _replaced, _walk
 from protocol.fuzzing.program import Program, connected
-from protocol.testing.transcript import Body, Data, Send, dumped
+from protocol.testing.steps import Body, Data, Send, dumped
 
 _FRAMES: Final = 20
 """Frames of a program: fewer than a server has to put up with."""

@@ -5,7 +5,7 @@ from typing import Final
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from protocol.testing.transcript import Close, Connect, Drop, Fault, Seed, Step, Vanish
+from protocol.testing.steps import Close, Connect, Drop, Fault, Seed, Step, Vanish
 
 FAULT_NAMES: Final = ("fault", "mend", "travel", "vanish")
 

@@ -24,7 +24,8 @@ from protocol.fuzzing.program import MOVES, Program, connected, programs
 from protocol.fuzzing.rooms import RoomRules
 from protocol.fuzzing.run import Run
 from protocol.fuzzing.simulated import local
-from protocol.testing.transcript import Burst, Close, Connect, Drop, Step, Transcript, Vanish, sends_of
+from protocol.testing.steps import Burst, Close, Connect, Drop, Step, Vanish, sends_of
+from protocol.testing.transcript import Transcript
 
 # To explain which values matter takes hypothesis as long as to find the failure, and the transcript shows it.
 _PHASES: Final = (Phase.reuse, Phase.generate, Phase.shrink)

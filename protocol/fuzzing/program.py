@@ -23,7 +23,7 @@ from protocol.fuzzing.overrides import Override, Overrides
 from protocol.fuzzing.recall import recalls
 from protocol.fuzzing.rooms import Address, naming
 from protocol.fuzzing.strategies import from_schema
-from protocol.testing.transcript import (
+from protocol.testing.steps import (
     Body,
     Burst,
     Close,

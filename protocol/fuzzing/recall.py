@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from protocol.fuzzing.jsonschema import JsonSchema, alternatives, shape, subschemas, types
-from protocol.testing.transcript import Reference
+from protocol.testing.steps import Reference
 
 Recall = tuple[Reference, ...]
 

@@ -8,13 +8,12 @@ from typing import Any
 
 from protocol.fuzzing.contract import Contract
 from protocol.testing.comparison import masked
-from protocol.testing.transcript import (
+from protocol.testing.steps import (
     Body,
     Close,
     Connect,
     Data,
     Drop,
-    Exchange,
     Fault,
     Pause,
     Step,
@@ -22,6 +21,7 @@ from protocol.testing.transcript import (
     parsed,
     sends_of,
 )
+from protocol.testing.transcript import Exchange
 from protocol.types import Ref
 
 

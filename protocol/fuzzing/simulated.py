@@ -18,7 +18,8 @@ from protocol.testing.player import play
 from protocol.testing.process import KEEPALIVE
 from protocol.testing.simulated import Simulated
 from protocol.testing.simulation import Simulation
-from protocol.testing.transcript import Exchange, Fault, Step, Vanish, Wait
+from protocol.testing.steps import Fault, Step, Vanish, Wait
+from protocol.testing.transcript import Exchange
 
 _MENDED: Final = 1.0
 _LAPSED: Final = KEEPALIVE + 3 * LEASE_SECONDS

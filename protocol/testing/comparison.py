@@ -4,7 +4,8 @@ import re
 from collections.abc import Collection
 from typing import Any, Final
 
-from protocol.testing.transcript import Data, Step, Transcript, described, parsed, shortened
+from protocol.testing.steps import Data, Step, described, parsed, shortened
+from protocol.testing.transcript import Transcript
 
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")

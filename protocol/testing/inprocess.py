@@ -7,7 +7,7 @@ from typing import Any, Final
 from protocol.testing.client import Client
 from protocol.testing.clock import VirtualLoop
 from protocol.testing.player import Headers
-from protocol.testing.transcript import Connect, Data, Fault, Seed, Vanish
+from protocol.testing.steps import Connect, Data, Fault, Seed, Vanish
 
 PATIENCE: Final = 60.0
 """Virtual seconds after which a server that does not answer counts as silent."""

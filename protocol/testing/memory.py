@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from protocol.testing.transcript import Body, Burst, Data, Reference, Send, Step, dumped, parsed, sends_of
+from protocol.testing.steps import Body, Burst, Data, Reference, Send, Step, dumped, parsed, sends_of
 
 Value = str | int | float
 

@@ -11,14 +11,12 @@ from typing import Final, Protocol
 
 from protocol.testing.client import Refused
 from protocol.testing.memory import Memory
-from protocol.testing.transcript import (
-    Barrier,
+from protocol.testing.steps import (
     Burst,
     Close,
     Connect,
     Data,
     Drop,
-    Exchange,
     Fault,
     Pause,
     Resume,
@@ -30,6 +28,7 @@ from protocol.testing.transcript import (
     dumped,
     parsed,
 )
+from protocol.testing.transcript import Barrier, Exchange
 
 
 class Peer(Protocol):

@@ -10,18 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from protocol import codes
-from protocol.testing.transcript import (
-    Close,
-    Connect,
-    Data,
-    Drop,
-    Exchange,
-    Send,
-    Step,
-    Transcript,
-    dumped,
-    parsed,
-)
+from protocol.testing.steps import Close, Connect, Data, Drop, Send, Step, dumped, parsed
+from protocol.testing.transcript import Exchange, Transcript
 from protocol.types import WIRE, ASGIApp, Receive, Scope
 from protocol.types import Send as ASGISend
 

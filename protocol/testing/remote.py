@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from protocol import codes
 from protocol.testing.client import Refused
 from protocol.testing.player import Headers
-from protocol.testing.transcript import Connect, Data, Fault, Seed, Vanish, parsed
+from protocol.testing.steps import Connect, Data, Fault, Seed, Vanish, parsed
 
 PATIENCE: Final = 5.0
 """Seconds after which a server that does not answer counts as silent."""

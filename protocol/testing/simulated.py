@@ -9,7 +9,7 @@ from protocol.testing.inprocess import PATIENCE, crash_of
 from protocol.testing.player import Headers
 from protocol.testing.process import Process, SimulatedClient
 from protocol.testing.simulation import Simulation
-from protocol.testing.transcript import Connect, Data, Fault, Seed, Vanish
+from protocol.testing.steps import Connect, Data, Fault, Seed, Vanish
 
 _BEAT: Final = 0.5
 """Seconds in which everything arrives that no fault holds up; a step takes so many, or a multiple."""

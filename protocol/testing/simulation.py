@@ -15,7 +15,7 @@ from protocol.testing.clock import Clock, VirtualLoop, run
 from protocol.testing.network import Cluster
 from protocol.testing.process import Process, SimulatedClient
 from protocol.testing.scheduler import scheduled
-from protocol.testing.transcript import Fault
+from protocol.testing.steps import Fault
 from protocol.types import ASGIApp, User
 
 Scenario = Callable[["Simulation"], Awaitable[object]]

@@ -6,7 +6,7 @@ from protocol.fuzzing.arena import LocalArena
 from protocol.fuzzing.checks import CHECKS
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.fuzzer import Fuzzer
-from protocol.testing.transcript import Close, Connect, Send
+from protocol.testing.steps import Close, Connect, Send
 from tests.fuzz import wrong_chat
 from tests.fuzz.table import planted
 

@@ -3,7 +3,8 @@
 import pytest
 
 from protocol.fuzzing import CheckFailed, fuzz_test, verify
-from protocol.testing.transcript import Connect, Exchange, Send, Transcript
+from protocol.testing.steps import Connect, Send
+from protocol.testing.transcript import Exchange, Transcript
 from tests.fuzz import wrong_chat
 from tests.fuzz.chat import create_app, login
 

@@ -10,18 +10,8 @@ from protocol.fuzzing.checks.rooms import clean_room, isolation
 from protocol.fuzzing.checks.state import serialisability
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.run import Run
-from protocol.testing.transcript import (
-    Burst,
-    Close,
-    Connect,
-    Exchange,
-    Pause,
-    Reference,
-    Resume,
-    Send,
-    Step,
-    Wait,
-)
+from protocol.testing.steps import Burst, Close, Connect, Pause, Reference, Resume, Send, Step, Wait
+from protocol.testing.transcript import Exchange
 from tests.fuzz import wrong_chat
 from tests.fuzz.plain import COUNT, ROOM, TEXT, document
 

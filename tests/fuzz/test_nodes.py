@@ -16,17 +16,8 @@ from protocol.fuzzing.program import Program, programs
 from protocol.fuzzing.simulated import local
 from protocol.testing import replay
 from protocol.testing.comparison import first_difference
-from protocol.testing.transcript import (
-    Burst,
-    Close,
-    Connect,
-    Fault,
-    Seed,
-    Send,
-    Transcript,
-    Vanish,
-    Wait,
-)
+from protocol.testing.steps import Burst, Close, Connect, Fault, Seed, Send, Vanish, Wait
+from protocol.testing.transcript import Transcript
 from tests.fuzz.chat import create_app, login
 from tests.fuzz.planted import counted_on_each_node, lost_in_an_outage
 from tests.fuzz.shortest import program_of

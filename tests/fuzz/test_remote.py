@@ -16,7 +16,8 @@ from protocol.fuzzing.arena import RemoteArena
 from protocol.fuzzing.campaign import Campaign
 from protocol.fuzzing.checks import CHECKS
 from protocol.fuzzing.contract import Contract
-from protocol.testing.transcript import Connect, Exchange, Send, Transcript
+from protocol.testing.steps import Connect, Send
+from protocol.testing.transcript import Exchange, Transcript
 from tests.fuzz import wrong_chat
 from tests.fuzz.chat import create_app, login
 from tests.fuzz.serving import serving

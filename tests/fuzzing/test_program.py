@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.program import Program, connected, programs
-from protocol.testing.transcript import Burst, Close, Connect, Drop, Send, Step, sends_of
+from protocol.testing.steps import Burst, Close, Connect, Drop, Send, Step, sends_of
 from tests.fuzz.chat import create_app
 
 CHAT = Contract.of(create_app())

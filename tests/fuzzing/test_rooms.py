@@ -10,7 +10,7 @@ from protocol import Connection, Message, MessageProtocol
 from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.rooms import Address, RoomRules, names_of, recognised
-from protocol.testing.transcript import Connect
+from protocol.testing.steps import Connect
 from tests.fuzz.chat import create_app
 from tests.fuzz.clubs import for_outsiders
 from tests.fuzz.plain import COUNT, ROOM, TEXT, document

@@ -7,17 +7,8 @@ from protocol.testing.clock import run
 from protocol.testing.inprocess import InProcess
 from protocol.testing.memory import Memory
 from protocol.testing.player import play
-from protocol.testing.transcript import (
-    Burst,
-    Close,
-    Connect,
-    Exchange,
-    Reference,
-    Send,
-    Step,
-    Transcript,
-    Wait,
-)
+from protocol.testing.steps import Burst, Close, Connect, Reference, Send, Step, Wait
+from protocol.testing.transcript import Exchange, Transcript
 
 OFFSET = Reference(("since", "offset"), "offset")
 EPOCH = Reference(("since", "epoch"), "epoch")

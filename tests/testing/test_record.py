@@ -6,7 +6,8 @@ from fastapi import FastAPI
 
 from protocol import Connection, Message, MessageProtocol
 from protocol.testing import Client, record
-from protocol.testing.transcript import Close, Connect, Drop, Exchange, Send, Transcript
+from protocol.testing.steps import Close, Connect, Drop, Send
+from protocol.testing.transcript import Exchange, Transcript
 
 
 class Echo(Message, type="echo"):

@@ -1,7 +1,7 @@
 """Rooms that nobody has used, for a server that lives on."""
 
 from protocol.testing.remote import FreshRooms
-from protocol.testing.transcript import Connect
+from protocol.testing.steps import Connect
 
 
 def fresh(fits: int = 64) -> FreshRooms:

@@ -14,7 +14,7 @@ from protocol import Connection, History, Message, MessageProtocol, Room
 from protocol.presence import LEASE_SECONDS
 from protocol.testing import Simulation, run, simulate
 from protocol.testing.process import KEEPALIVE, SimulatedClient
-from protocol.testing.transcript import Fault
+from protocol.testing.steps import Fault
 
 
 class Join(Message, type="join"):

@@ -8,14 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.testing.comparison import first_difference
-from protocol.testing.transcript import (
+from protocol.testing.steps import (
     FAULTS,
-    Barrier,
     Burst,
     Close,
     Connect,
     Drop,
-    Exchange,
     Fault,
     Pause,
     Reference,
@@ -23,10 +21,10 @@ from protocol.testing.transcript import (
     Seed,
     Send,
     Step,
-    Transcript,
     Vanish,
     Wait,
 )
+from protocol.testing.transcript import Barrier, Exchange, Transcript
 
 WHOLE = Transcript(
     (

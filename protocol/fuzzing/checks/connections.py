@@ -4,7 +4,7 @@ from protocol import codes
 from protocol.fuzzing.checks.base import Check, Finding
 from protocol.fuzzing.contract import INTERNAL_CODES
 from protocol.fuzzing.run import Run
-from protocol.testing.transcript import shortened
+from protocol.testing.steps import shortened
 
 _CRASHES = frozenset({codes.ABNORMAL, 1011})
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from protocol.fuzzing.checks.base import Check, Finding
 from protocol.fuzzing.contract import BROKEN_CODES, Contract
 from protocol.fuzzing.run import Received, Run, Sent, Talk
-from protocol.testing.transcript import Send, shortened
+from protocol.testing.steps import Send, shortened
 from protocol.types import Ref
 
 Id = tuple[type, Ref]

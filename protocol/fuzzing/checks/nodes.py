@@ -4,7 +4,7 @@ from protocol.fuzzing.checks.base import Check, Finding
 from protocol.fuzzing.checks.state import outcome
 from protocol.fuzzing.run import Run
 from protocol.testing.comparison import comparable
-from protocol.testing.transcript import Burst, Connect, Data, Pause, Step, shortened
+from protocol.testing.steps import Burst, Connect, Data, Pause, Step, shortened
 
 
 def _transparency(run: Run) -> Finding | None:

@@ -10,7 +10,7 @@ from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.rooms import RoomRules
 from protocol.fuzzing.run import Received, Run, Sent, Talk
 from protocol.testing.comparison import comparable
-from protocol.testing.transcript import Connect, Data, Pause, Send, Wait, parsed, sends_of, shortened
+from protocol.testing.steps import Connect, Data, Pause, Send, Wait, parsed, sends_of, shortened
 
 # Isolation.
 

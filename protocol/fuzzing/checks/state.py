@@ -8,7 +8,7 @@ from typing import Any, Final
 from protocol.fuzzing.checks.base import Check, Finding
 from protocol.fuzzing.run import Run
 from protocol.testing.comparison import comparable
-from protocol.testing.transcript import Burst, Close, Drop, Pause, Send, Step, sends_of
+from protocol.testing.steps import Burst, Close, Drop, Pause, Send, Step, sends_of
 
 _RACERS: Final = 3
 """The most messages at once of which every order is tried."""
