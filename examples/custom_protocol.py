@@ -51,7 +51,8 @@ async def play(websocket: WebSocket, name: str) -> None:
     moves = 0
     try:
         while True:
-            Move.model_validate_json(await websocket.receive_text())
+            # The client's own text: an id may stand beside the message.
+            Move.model_validate_json(await websocket.receive_text(), extra="ignore")
             moves += 1
             await websocket.send_text(Moved(moves=moves).model_dump_json())
     except WebSocketDisconnect:

@@ -4,18 +4,21 @@ Where an OpenTelemetry SDK is set up, each handshake and message is a span too. 
 ``protocol run examples.monitoring:app``, and look at http://127.0.0.1:8000/metrics and /health.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import FastAPI
+from pydantic import Field
 from starlette.middleware import Middleware
 
 from protocol import Message, MessageProtocol, Reject
 from protocol.middleware import Metrics, MonitoringMiddleware
 
+Number = Annotated[int, Field(ge=-(10**9), le=10**9)]
+
 
 class Divide(Message, type="divide"):
-    dividend: float
-    divisor: float
+    dividend: Number
+    divisor: Number
 
 
 class Quotient(Message, type="quotient"):

@@ -5,6 +5,7 @@ disconnect. Run it with ``protocol run examples.streaming:app``.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
@@ -43,10 +44,10 @@ async def ask(message: Ask) -> AsyncIterator[Token | Finished]:
             yield Token(text=word)
     finally:
         # Here also after a cancel: what the model has cost is known, and its connection can be closed.
-        usage.append(count)
+        usage["words"] += count
     yield Finished(tokens=count)
 
 
-usage: list[int] = []
+usage = Counter[str]()
 app = FastAPI()
 app.include_router(assistant.router)

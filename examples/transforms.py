@@ -25,6 +25,9 @@ class Said(Message, type="said"):
     note: str = ""
 
 
+class Shouting(Reject, code="shouting"): ...
+
+
 notes = {"en": "Be kind.", "de": "Sei freundlich."}
 board = MessageProtocol("Board")
 board.transform(types=Say)(Trim(fields=["text"]))
@@ -36,7 +39,7 @@ def no_shouting(message: Say) -> Say | None:
     if not message.text:
         return None  # dropped: the sender gets an ack, and nobody anything
     if message.text.isupper():
-        raise Reject("shouting", "Please do not shout.")
+        raise Shouting(detail="Please do not shout.")
     return message
 
 
@@ -55,7 +58,7 @@ async def enter(message: Enter, connection: Connection) -> None:
     await connection.join(message.room)
 
 
-@board.on(Say, emits=Said)
+@board.on(Say, emits=Said, raises=[Shouting])
 async def say(message: Say, room: Room) -> None:
     await room.publish(Said(text=message.text))
 

@@ -155,7 +155,8 @@ class Reject(Exception):
 def _checked(code: str) -> str:
     if not _CODE.fullmatch(code):
         raise ConfigurationError(
-            f"An error code is lower-case words joined by underscores, such as 'too_late', not {code!r}."
+            f"An error code is lower-case words joined by underscores, such as 'too_late', not {code!r}; "
+            "a text for people is the detail."
         )
     return code
 

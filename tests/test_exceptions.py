@@ -35,7 +35,8 @@ def test_a_code_that_is_no_name_is_refused(code: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Reject(code)
     assert str(caught.value) == (
-        f"An error code is lower-case words joined by underscores, such as 'too_late', not {code!r}."
+        f"An error code is lower-case words joined by underscores, such as 'too_late', not {code!r}; "
+        "a text for people is the detail."
     )
     with pytest.raises(ConfigurationError):
         type("Declared", (Reject,), {}, code=code)

@@ -1,6 +1,5 @@
 """``protocol fuzz``: hold a server, or an application in this process, to its document."""
 
-import importlib
 import json
 import secrets
 import shlex
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 import click
 
 from protocol.asyncapi import Reader
+from protocol.cli.targets import factory, imported, read
 from protocol.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("target", metavar="ws://…|MODULE:FACTORY")
+@click.argument("target", metavar="ws://…|MODULE:APP|MODULE:FACTORY")
 @click.option("--schema", metavar="FILE|URL", help="The AsyncAPI document, JSON or YAML.")
 @click.option("--channel", help="Which channel of the document; the first, unless it is said.")
 @click.option("--token", "tokens", multiple=True, help="A bearer token; several: one for each client.")
@@ -60,8 +60,9 @@ if TYPE_CHECKING:
 def fuzz(target: str, **options: Any) -> None:
     """Play random programs of several clients, and check what comes back.
 
-    A server needs --schema; MODULE:FACTORY, a function that makes an application of this framework, does not. The
-    exit code is 1 when a check fails.
+    A server needs --schema; an application of this framework, or MODULE:FACTORY, a function that makes one, does not.
+    What MODULE:APP keeps outside of rooms and connections lives on from program to program; a factory makes each a
+    fresh one. The exit code is 1 when a check fails.
     """
     try:
         from protocol.fuzzing import report as reports
@@ -150,9 +151,13 @@ def _arena(target: str, options: Mapping[str, Any]) -> "Arena":
         if contract is None:
             raise ConfigurationError("A server is fuzzed by its document: --schema FILE|URL")
         return RemoteArena(target, _with_rooms(contract, options), login=login, rate=options["rate"])
-    factory = imported(target)
-    contract = _with_rooms(Contract.of(factory()) if contract is None else contract, options)
-    return local(factory, contract, nodes=options["nodes"], login=login)
+    create_app = factory(target)
+    if create_app is not imported(target) and (options["nodes"] or options["write_test"] is not None):
+        raise ConfigurationError(
+            f"--nodes and --write-test need MODULE:FACTORY, a function that makes an application: {target} is one."
+        )
+    contract = _with_rooms(Contract.of(create_app()) if contract is None else contract, options)
+    return local(create_app, contract, nodes=options["nodes"], login=login)
 
 
 def _with_rooms(contract: "Contract", options: Mapping[str, Any]) -> "Contract":
@@ -174,28 +179,3 @@ def _login(options: Mapping[str, Any]) -> "Login | None":
         return login
     tokens: tuple[str, ...] = options["tokens"]
     return (lambda client: tokens[client % len(tokens)]) if tokens else None
-
-
-def imported(target: str) -> Any:
-    """What ``MODULE:NAME`` names. Raises ``ConfigurationError``."""
-    module, _, name = target.partition(":")
-    sys.path.insert(0, "")
-    try:
-        found = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigurationError(f"{target} cannot be imported: {error}") from error
-    return found
-
-
-def read(place: str) -> str:
-    """The text of a file, or at a URL. Raises ``ConfigurationError``."""
-    import httpx
-
-    try:
-        if urlsplit(place).scheme in {"http", "https"}:
-            return httpx.get(place, timeout=30, follow_redirects=True).raise_for_status().text
-        return Path(place).read_text(encoding="utf-8")
-    except (httpx.HTTPError, OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{place} cannot be read: {error}") from None

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from protocol.cli.fuzz import imported
+from protocol.cli.targets import factory
 from protocol.exceptions import ConfigurationError
 from protocol.testing.comparison import first_difference
 from protocol.testing.replay import difference
@@ -17,12 +17,12 @@ from protocol.testing.transcript import Transcript
 
 @click.command()
 @click.argument("transcript", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("target", metavar="ws://…|MODULE:FACTORY")
+@click.argument("target", metavar="ws://…|MODULE:APP|MODULE:FACTORY")
 @click.option("--token", "tokens", multiple=True, help="A bearer token; several: one for each client.")
 def replay(transcript: Path, target: str, tokens: tuple[str, ...]) -> None:
     """Play TRANSCRIPT against a server, and print the first difference.
 
-    MODULE:FACTORY makes an application of this process; what was played on several simulated nodes needs one. The
+    MODULE:FACTORY makes an application in this process; what was played on several simulated nodes needs one. The
     exit code is 1 if there is a difference, and 2 if the transcript cannot be played.
     """
     try:
@@ -35,7 +35,7 @@ def replay(transcript: Path, target: str, tokens: tuple[str, ...]) -> None:
 
     try:
         if urlsplit(target).scheme not in {"ws", "wss"}:
-            found = first_difference(recorded, replayed(recorded, imported(target), headers=headers))
+            found = first_difference(recorded, replayed(recorded, factory(target), headers=headers))
         elif recorded.nodes:
             raise click.UsageError(f"It was played on {recorded.nodes} simulated nodes: give MODULE:FACTORY.")
         else:

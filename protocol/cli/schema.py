@@ -1,13 +1,10 @@
 """``protocol schema``: the AsyncAPI document of an application, of a file, or of a URL."""
 
-import importlib
 import inspect
 import json
 import sys
 from pathlib import Path
-from typing import Any, Final
-from urllib.error import URLError
-from urllib.request import urlopen
+from typing import Any
 
 import click
 from fastapi import FastAPI
@@ -15,10 +12,8 @@ from fastapi import FastAPI
 from protocol.application import MessageProtocol
 from protocol.asyncapi import SERVER, Reader, document, lint
 from protocol.asyncapi.served import protocols
+from protocol.cli.targets import imported, read
 from protocol.exceptions import ConfigurationError
-
-SECONDS: Final = 30.0
-"""How long a URL may take to answer."""
 
 
 @click.command()
@@ -55,15 +50,8 @@ def schema(target: str, output: Path | None, server: str, title: str | None) -> 
 
 def _text(target: str) -> str | None:
     """The text at a URL or in a file; ``None`` for ``MODULE:APP``."""
-    try:
-        if target.startswith(("http://", "https://")):
-            with urlopen(target, timeout=SECONDS) as response:  # noqa: S310 the scheme is checked above
-                return str(response.read().decode())
-        if ":" not in target or Path(target).exists():
-            return Path(target).read_text()
-    except (OSError, URLError, UnicodeDecodeError) as error:
-        raise click.ClickException(f"{target} cannot be read: {error}") from None
-    return None
+    is_file = ":" not in target or Path(target).exists()
+    return read(target) if is_file or target.startswith(("http://", "https://")) else None
 
 
 def _made(target: str, server: str, title: str | None) -> dict[str, Any]:
@@ -79,15 +67,7 @@ def _made(target: str, server: str, title: str | None) -> dict[str, Any]:
 
 def _application(target: str) -> Any:
     """The application that ``MODULE:APP`` names."""
-    module, _, name = target.partition(":")
-    sys.path.insert(0, "")
-    try:
-        found = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"{target} cannot be imported: {error}") from error
-    app: Any = found
+    app = imported(target)
     if inspect.isroutine(app):
         app = app()
     if isinstance(app, MessageProtocol):

@@ -109,7 +109,8 @@ def answers(contract: Contract) -> Until:
                 continue
             tag = contract.tag(parsed(send.data), sent=True)
             if contract.is_answered(tag) and not any(
-                contract.answered(parsed(data)) == id for data in now.received.get(client, ())
+                contract.answered(body) == id and contract.is_final(tag, contract.tag(body, sent=False))
+                for body in map(parsed, now.received.get(client, ()))
             ):
                 return False
         return True

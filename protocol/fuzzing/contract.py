@@ -145,6 +145,10 @@ class Contract:
         """The id that a message answers."""
         return None if self.ref is None or body is None else readable_id(body.get(self.ref))
 
+    def is_final(self, tag: str | None, answer: str | None) -> bool:
+        """Whether a message of ``tag`` gets nothing more behind an answer with the tag ``answer``."""
+        return tag not in self.streams or answer in {self.error, self.ack}
+
     def is_answered(self, tag: str | None) -> bool:
         """Whether a message of ``tag`` with an id gets an answer even if nothing is wrong."""
         return tag is not None and bool(self.answers.get(tag))

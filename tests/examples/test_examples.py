@@ -202,7 +202,7 @@ async def test_streaming() -> None:
         await client.request({"type": "cancel", "ref": "b"})
         assert (await client.expect("error", ref="b"))["code"] == "cancelled"
         await client.expect_nothing()
-        assert streaming.usage == [8, 1]
+        assert streaming.usage == {"words": 9}
 
 
 async def test_first_message_auth() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from protocol.cli.fuzz import read
 from protocol.cli.main import main
+from protocol.cli.targets import read
 from protocol.fuzzing.arena import RemoteArena
 from protocol.fuzzing.campaign import Campaign
 from protocol.fuzzing.checks import CHECKS
@@ -120,6 +120,13 @@ def test_without_its_extra_the_command_says_what_to_install(
     assert output.strip().endswith("which is not installed: pip install 'fastapi-protocol[fuzz]'")
 
 
+def test_an_application_is_fuzzed_as_it_is(tmp_path: Path) -> None:
+    code, output = run(
+        "fuzz", "examples.rooms:app", "--seed", "1", "--max-examples", "20", "--failures", tmp_path
+    )
+    assert code == 0, output
+
+
 def test_rooms_of_any_name_are_named_by_options(tmp_path: Path) -> None:
     code, output = run(
         "fuzz", "tests.fuzz.clubs:for_outsiders", "--failures", tmp_path, "--phase", "stateful", "--seed", "1",
@@ -148,6 +155,8 @@ def test_a_recorded_refusal_is_replayed(chat: str, tmp_path: Path) -> None:
             ("fuzz", "tests.fuzz.chat:create_app", "--room", "room", "--join", "status"),
             "No message 'status' with a member 'room' is received.",
         ),
+        (("fuzz", "examples.rooms:app", "--nodes", "2"), "examples.rooms:app is one."),
+        (("fuzz", "examples.rooms:app", "--write-test", "test_it.py"), "need MODULE:FACTORY"),
         (("replay", __file__, "ws://127.0.0.1:1/ws"), "is no transcript"),
     ],
 )

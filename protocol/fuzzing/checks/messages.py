@@ -66,8 +66,7 @@ def _answers_of(contract: Contract, talk: Talk) -> Finding | None:
             return Finding(
                 frame.at, f"{tags[0]!r} of {talk.client} has no such answer: {shortened(frame.data)}"
             )
-        streamed = any(tag in contract.streams for tag in tags)
-        if frame.tag in {contract.error, contract.ack} or not streamed:
+        if all(contract.is_final(tag, frame.tag) for tag in tags):
             finals[key] += 1
             if finals[key] > len(sents):
                 return Finding(

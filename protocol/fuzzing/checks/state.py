@@ -30,6 +30,10 @@ def _serialisability(run: Run) -> Finding | None:
         )
     if any(run.contract.is_for_later(frame.body) for talk in run.talks for frame in talk.received):
         return None
+    if any(
+        sent.id is None and sent.tag in run.contract.unordered for talk in run.talks for sent in talk.sent
+    ):
+        return None  # Nothing tells when it is done, and a barrier does not wait for it.
     # What refers to what came of a race may be another message in each order.
     rest = takewhile(lambda step: not any(send.refers for send in sends_of(step)), steps[at + 1 :])
     before, burst, after = steps[:at], steps[at], tuple(rest)

@@ -1,0 +1,45 @@
+"""What a command line names: ``MODULE:APP``, ``MODULE:FACTORY``, a file, or a URL."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+from urllib.request import urlopen
+
+from starlette.applications import Starlette
+
+from protocol.exceptions import ConfigurationError
+
+SECONDS: Final = 30.0
+"""How long a URL may take to answer."""
+
+
+def imported(target: str) -> Any:
+    """What ``MODULE:NAME`` names. Raises ``ConfigurationError``."""
+    module, _, name = target.partition(":")
+    sys.path.insert(0, "")
+    try:
+        found = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(f"{target} cannot be imported: {error}") from error
+    return found
+
+
+def factory(target: str) -> Callable[[], Any]:
+    """The function that ``MODULE:FACTORY`` names; for ``MODULE:APP``, one that returns the application."""
+    found = imported(target)
+    return (lambda: found) if isinstance(found, Starlette) else found
+
+
+def read(place: str) -> str:
+    """The text of a file, or at a URL. Raises ``ConfigurationError``."""
+    try:
+        if place.startswith(("http://", "https://")):
+            with urlopen(place, timeout=SECONDS) as response:  # noqa: S310 the scheme is checked above
+                return str(response.read().decode())
+        return Path(place).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{place} cannot be read: {error}") from error
