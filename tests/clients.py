@@ -3,6 +3,7 @@
 import json
 import socket
 import struct
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -52,12 +53,11 @@ class Client:
     def reset(self) -> None:
         """End the connection as a cable does that is cut, and a host that comes back."""
         raw = self.socket.socket
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        with self.socket.protocol_mutex:  # the library is not to say goodbye
-            raw.shutdown(
-                socket.SHUT_RD
-            )  # else its thread goes on reading, and the kernel keeps the connection
-            raw.close()
+        with self.socket.protocol_mutex, suppress(OSError):  # the server may have been faster
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            # Else the library's thread goes on reading, and the kernel keeps the connection.
+            raw.shutdown(socket.SHUT_RD)
+            raw.close()  # and the library says no goodbye
 
 
 def refusal(url: str, **options: Any) -> int:
