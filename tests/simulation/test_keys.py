@@ -92,5 +92,6 @@ def test_each_message_is_there_once_and_in_order_whatever_fails(seeds: int) -> N
 
 
 @pytest.mark.long
-def test_sixty_people_resume_through_a_minute_of_faults() -> None:
-    simulate(a_story(people=60, messages=30), create_app, nodes=NODES, seeds=range(3))
+def test_sixty_people_resume_whatever_fails() -> None:
+    # 300 messages: nobody is ever further behind than a room of the chat recovers.
+    simulate(a_story(people=60, messages=5), create_app, nodes=NODES, seeds=range(25))
