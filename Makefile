@@ -13,6 +13,8 @@ PYTEST_FLAGS := -n auto
 
 # The tests start many processes; each would compile every module for itself.
 unexport PYTHONDONTWRITEBYTECODE
+# uv has certificates of its own, which a company's proxy or mirror may not be known to.
+export UV_SYSTEM_CERTS := 1
 
 # The first of some commands that is a Python >= 3.11 able to make virtual environments. A command that is on PATH need
 # not run: a pyenv shim fails for a version that is not active.
