@@ -13,15 +13,19 @@ Place = Callable[[str], str]
 
 DEFINITIONS: Final = "#/$defs/"
 
-_MAPS: Final = frozenset({"properties", "patternProperties"})
-_LISTS: Final = frozenset({"allOf", "anyOf", "oneOf"})
-_SINGLE: Final = frozenset({"additionalProperties", "contains", "else", "if", "not", "propertyNames", "then"})
+MAPS: Final = frozenset({"properties", "patternProperties"})
+LISTS: Final = frozenset({"allOf", "anyOf", "oneOf"})
+SINGLE: Final = frozenset({"additionalProperties", "contains", "else", "if", "not", "propertyNames", "then"})
+
 _UNKNOWN: Final = frozenset(
     {
         "$anchor", "$defs", "$dynamicAnchor", "$dynamicRef", "$id", "$schema", "$vocabulary", "contentSchema",
         "discriminator", "maxContains", "minContains", "unevaluatedItems", "unevaluatedProperties",
     }
 )  # fmt: skip
+_LEFT_OUT: Final = frozenset(
+    {"$dynamicRef", "maxContains", "minContains", "unevaluatedItems", "unevaluatedProperties"}
+)
 # Inline flags, atomic groups, possessive quantifiers and ``\x{41}`` are no ECMA 262, which Draft 07 refers to (section 4.3).
 _FOREIGN: Final = re.compile(r"\(\?[a-zA-Z-]+[:)]|\(\?>|[*+?}]\+|\\x\{")
 
@@ -47,11 +51,11 @@ def lower_node(node: Any, place: Place) -> Any:
         return node
     found: JsonSchema = {}
     for keyword, value in node.items():
-        if keyword in _MAPS:
+        if keyword in MAPS:
             found[keyword] = {name: lower_node(inner, place) for name, inner in value.items()}
-        elif keyword in _LISTS:
+        elif keyword in LISTS:
             found[keyword] = [lower_node(inner, place) for inner in value]
-        elif keyword in _SINGLE:
+        elif keyword in SINGLE:
             found[keyword] = lower_node(value, place)
         elif keyword == "$ref":
             found[keyword] = place(value.removeprefix(DEFINITIONS))
@@ -68,6 +72,8 @@ def lower_node(node: Any, place: Place) -> Any:
             found.update(_pattern(value))
         elif keyword not in _UNKNOWN:
             found[keyword] = value
+    for name in _stricter(node):
+        found.pop(name, None)
     tag = node.get("discriminator", {}).get("propertyName")
     for inner in found.get("oneOf", ()):
         if tag in inner.get("properties", ()):
@@ -96,6 +102,24 @@ def _require(schema: JsonSchema, name: str) -> None:
         schema["required"] = [name, *schema.get("required", ())]
 
 
+def _stricter(node: JsonSchema) -> Iterator[str]:
+    """The keywords of ``node`` that would refuse more once something is left out."""
+    if node.get("minContains") == 0:
+        yield "contains"  # which demands one in Draft 07
+    if _says_less(node.get("not")):
+        yield "not"
+    if _says_less(node.get("if")):
+        yield from ("if", "then", "else")
+
+
+def _says_less(node: Any) -> bool:
+    """Whether something in a schema is left out, so that it admits more in Draft 07."""
+    return any(
+        _LEFT_OUT & inner.keys() or "x-pattern" in _pattern(inner.get("pattern", ""))
+        for inner in _nodes(node)
+    )
+
+
 def _pattern(pattern: str) -> JsonSchema:
     """A pattern in the syntax of ECMA 262; what that cannot say is for people."""
     translated = pattern.replace("(?P<", "(?<").replace(r"\A", "^").replace(r"\Z", "$")
@@ -111,7 +135,7 @@ def _nodes(node: Any) -> Iterator[JsonSchema]:
     elif isinstance(node, dict):
         yield node
         for keyword, value in node.items():
-            if keyword in _MAPS | {"$defs", "dependentSchemas"}:
+            if keyword in MAPS | {"$defs", "dependentSchemas"}:
                 yield from _nodes(list(value.values()))
-            elif keyword in _LISTS | _SINGLE | {"items", "prefixItems"}:
+            elif keyword in LISTS | SINGLE | {"items", "prefixItems"}:
                 yield from _nodes(value)

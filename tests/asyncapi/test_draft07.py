@@ -106,6 +106,35 @@ def test_patterns_are_those_of_ecma_262(pattern: str, found: dict[str, str]) -> 
     assert Schemas().add({"pattern": pattern}) == found
 
 
+@pytest.mark.parametrize(
+    "schema, value",
+    [
+        ({"contains": {"type": "string"}, "minContains": 0}, []),
+        ({"contains": {"type": "string"}, "minContains": 0, "maxContains": 1}, [1]),
+        ({"not": {"pattern": "(?i:x)"}}, "y"),
+        ({"not": {"properties": {"a": {"type": "string", "pattern": "a++"}}}}, {"a": "b"}),
+        ({"not": {"contains": {"type": "null"}, "minContains": 2}}, [None]),
+        ({"if": {"pattern": "(?i:x)"}, "then": False}, "y"),
+    ],
+)
+def test_what_draft_07_cannot_say_refuses_nothing_that_is_admitted(
+    schema: dict[str, Any], value: Any
+) -> None:
+    assert jsonschema_rs.Draft202012Validator(schema).is_valid(value)
+    assert is_valid(Schemas().add(schema), value)
+
+
+def test_what_draft_07_can_say_is_kept() -> None:
+    schema = {
+        "contains": {"type": "string"},
+        "not": {"properties": {"pattern": {"pattern": "^a$"}, "minContains": {}}},
+        "if": {"type": "string"},
+        "then": {"minLength": 2},
+        "else": False,
+    }
+    assert Schemas().add(schema) == schema
+
+
 def test_data_is_not_taken_for_a_schema() -> None:
     schema = {
         "default": {"$ref": "x", "prefixItems": 1},
