@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from protocol.asyncapi import Reader
+from protocol.asyncapi.draft07 import LISTS, MAPS, SINGLE
 from protocol.asyncapi.reading import Action
 from protocol.envelope import Envelope
 from protocol.exceptions import ConfigurationError
@@ -58,7 +59,9 @@ class Channel:
         if names.ping in takes and names.id is not None and names.ref is not None and tags:
             barrier = Barrier({next(iter(tags)): names.ping}, names.id, names.ref)
         addresses = self._addresses()
-        grammar = grammar or replace(Grammar.from_schemas(takes), control=frozenset(control & takes.keys()))
+        grammar = grammar or replace(
+            Grammar.from_schemas(takes), control=frozenset(control & takes.keys()), **self._limits()
+        )
         return Contract(
             grammar=grammar,
             sends=sends,
@@ -153,6 +156,12 @@ class Channel:
             found = error.get("properties", {}).get("code", {}).get("enum")
         return None if found is None else frozenset(found)
 
+    def _limits(self) -> dict[str, int]:
+        match self._channel.get("x-limits"):
+            case {"maxFrame": int(most)}:
+                return {"max_frame": most}
+        return {}
+
     def _closes(self) -> tuple[Range, ...] | None:
         found = self._channel.get("x-close-codes")
         if found is None:
@@ -163,25 +172,31 @@ class Channel:
 
 def modern(schema: Any) -> Any:
     """A schema of Draft 07 in the words of 2020-12, which everything here reads."""
-    if isinstance(schema, list):
-        return [modern(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    found = {
-        key: value if key in _VALUES else modern(value)
-        for key, value in schema.items()
-        if key not in _NO_MORE
-    }
-    if isinstance(found.get("items"), list):
-        found["prefixItems"] = found.pop("items")
-        if "additionalItems" in found:
-            found["items"] = found.pop("additionalItems")
-    if isinstance(found.get("dependencies"), dict):
-        for name, value in found.pop("dependencies").items():
-            keyword = "dependentRequired" if isinstance(value, list) else "dependentSchemas"
-            found.setdefault(keyword, {})[name] = value
+    found: JsonSchema = {}
+    for keyword, value in schema.items():
+        if keyword in _MAPS:
+            found[keyword] = {name: modern(inner) for name, inner in value.items()}
+        elif keyword in LISTS or (keyword == "items" and isinstance(value, list)):
+            found["prefixItems" if keyword == "items" else keyword] = [modern(inner) for inner in value]
+        elif keyword in SINGLE or keyword == "items":
+            found[keyword] = modern(value)
+        elif keyword == "additionalItems":
+            if isinstance(schema.get("items"), list):
+                found["items"] = modern(value)
+        elif keyword == "dependencies":
+            for name, inner in value.items():
+                now = "dependentRequired" if isinstance(inner, list) else "dependentSchemas"
+                found.setdefault(now, {})[name] = modern(inner)
+        elif keyword == "components":
+            found[keyword] = {
+                "schemas": {name: modern(inner) for name, inner in value.get("schemas", {}).items()}
+            }
+        elif keyword not in _NO_MORE:
+            found[keyword] = value
     return found
 
 
-_VALUES: Final = frozenset({"const", "default", "enum", "example", "examples"})
+_MAPS: Final = MAPS | {"$defs", "definitions", "dependentSchemas"}
 _NO_MORE: Final = frozenset({"$id", "$schema"})
