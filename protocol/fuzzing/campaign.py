@@ -48,11 +48,17 @@ class Campaign:
     overrides: dict[Any, Override] | None = None
 
     def run(self, progress: Callable[[Report], None] = lambda report: None) -> Report:
-        """Run it, once; ``progress`` is told now and then."""
+        """Run it, once; ``progress`` is told now and then.
+
+        Raises ``ConfigurationError`` if the server has refused every client.
+        """
         try:
-            return self._run(progress)
+            report = self._run(progress)
         finally:
             self.arena.close()
+        if not report.failures:
+            report.coverage.require_entry()
+        return report
 
     def _run(self, progress: Callable[[Report], None]) -> Report:
         fuzzer = Fuzzer(self.arena, self.checks)

@@ -16,6 +16,7 @@ from hypothesis import settings as Settings  # noqa: N812 it is a class
 from hypothesis.errors import Flaky
 from hypothesis.strategies import SearchStrategy
 
+from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.arena import Arena, Login
 from protocol.fuzzing.checks import Check, CheckFailed, Finding, failure_of, selected, visits
 from protocol.fuzzing.contract import Contract
@@ -50,14 +51,19 @@ class Failure:
 
 @dataclass(slots=True)
 class Coverage:
-    """How often each type of message had which outcome."""
+    """How often each type of message had which outcome, and how many connections each status refused."""
 
     outcomes: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     programs: int = 0
+    accepted: int = 0
+    refused: Counter[int] = field(default_factory=Counter)
 
     def note(self, run: Run) -> None:
-        """Count what became of the messages of ``run``."""
+        """Count what became of the connections and messages of ``run``."""
         self.programs += 1
+        self.accepted += len(run.talks)
+        for exchange in run.exchanges:
+            self.refused.update(exchange.refused.values())
         for talk in run.talks:
             answers = {
                 (type(frame.ref), frame.ref): frame for frame in talk.received if frame.ref is not None
@@ -70,6 +76,16 @@ class Coverage:
                 else:
                     code = (frame.body or {}).get("code")
                     self.outcomes[tag][str(code if frame.tag == run.contract.error else frame.tag)] += 1
+
+    def require_entry(self) -> None:
+        """Raise ``ConfigurationError`` if nobody ever got in: checks that pass on nothing say nothing."""
+        if self.refused and not self.accepted:
+            ((status, _),) = self.refused.most_common(1)
+            raise ConfigurationError(
+                f"Nothing was fuzzed: none of {self.refused.total()} handshakes was accepted, most were answered with "
+                f"{status}. Say who the clients are, by --token or --login, or by login= of fuzz_test, and see that "
+                "the path is the one that is served."
+            )
 
 
 class Fuzzer:
@@ -263,7 +279,8 @@ def fuzz_test(
     are those of :func:`protocol.fuzzing.messages`. Hypothesis' profile says how many examples there are, unless
     ``max_examples`` does.
 
-    It fails with the shortest transcript that could be found.
+    It fails with the shortest transcript that could be found, and raises ``ConfigurationError`` if the application
+    has refused every client.
     """
     chosen = selected(only=only, without=without, more=checks)
 
@@ -279,6 +296,7 @@ def fuzz_test(
         failure = fuzzer.explore(strategy, **options)
         if failure is not None:
             raise failure_of(failure.check.code)(str(failure))
+        fuzzer.coverage.require_entry()
 
     test.is_hypothesis_test = True  # type: ignore[attr-defined]
     return test

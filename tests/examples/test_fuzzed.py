@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jwt
 import pytest
 
 from examples import (
@@ -22,10 +23,14 @@ def named(client: int) -> dict[str, str]:
     return {"x-user": "abc"[client % 3]}
 
 
+def bearer(client: int) -> str:
+    return jwt.encode({"sub": "abc"[client % 3], "exp": 2**33}, jwt_auth.KEY, "HS256")
+
+
 @pytest.mark.parametrize(
     "example, login",
     [
-        (access_log, None), (custom_protocol, None), (direct_messages, named), (jwt_auth, None), (monitoring, None),
+        (access_log, None), (custom_protocol, None), (direct_messages, named), (jwt_auth, bearer), (monitoring, None),
         (rooms, named), (streaming, None), (transforms, None),
     ],
     ids=lambda value: getattr(value, "__name__", None),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from protocol.exceptions import ConfigurationError
 from protocol.fuzzing import CheckFailed, fuzz_test, verify
 from protocol.testing.steps import Connect, Send
 from protocol.testing.transcript import Exchange, Transcript
@@ -27,6 +28,11 @@ def test_a_member_that_stays_behind_is_found() -> None:
     test = fuzz_test(wrong_chat.haunted, max_examples=1000)
     with pytest.raises(CheckFailed, match=r"^clean_room: Everybody had left"):
         test()
+
+
+def test_who_gets_in_nowhere_has_tested_nothing() -> None:
+    with pytest.raises(ConfigurationError, match=r"none of \d+ handshakes was accepted, most .* with 401"):
+        fuzz_test(create_app, max_examples=5)()
 
 
 def test_a_check_can_be_switched_off() -> None:

@@ -122,7 +122,7 @@ def test_without_its_extra_the_command_says_what_to_install(
 
 def test_an_application_is_fuzzed_as_it_is(tmp_path: Path) -> None:
     code, output = run(
-        "fuzz", "examples.rooms:app", "--seed", "1", "--max-examples", "20", "--failures", tmp_path
+        "fuzz", "examples.streaming:app", "--seed", "1", "--max-examples", "20", "--failures", tmp_path
     )
     assert code == 0, output
 
@@ -164,6 +164,14 @@ def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], text: str) -> N
     code, output = run(*arguments)
     assert code != 0
     assert text in " ".join(output.split())
+
+
+def test_a_server_that_lets_nobody_in_was_not_fuzzed(tmp_path: Path) -> None:
+    code, output = run(
+        "fuzz", "tests.fuzz.chat:create_app", "--seed", "1", "--max-examples", "5", "--failures", tmp_path
+    )
+    assert code == 1
+    assert "handshakes was accepted, most were answered with 401. Say who the clients are" in output
 
 
 def test_a_server_that_is_not_there_cannot_be_fuzzed(tmp_path: Path) -> None:
