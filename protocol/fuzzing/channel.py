@@ -10,7 +10,7 @@ from protocol.asyncapi.reading import Action
 from protocol.envelope import Envelope
 from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.contract import Contract, Range, discriminators
-from protocol.fuzzing.grammar import Grammar
+from protocol.fuzzing.grammar import MAX_FRAME, Grammar
 from protocol.fuzzing.jsonschema import JsonSchema
 from protocol.fuzzing.rooms import Address, names_of, recognised
 from protocol.testing.transcript import Barrier
@@ -60,7 +60,9 @@ class Channel:
             barrier = Barrier({next(iter(tags)): names.ping}, names.id, names.ref)
         addresses = self._addresses()
         grammar = grammar or replace(
-            Grammar.from_schemas(takes), control=frozenset(control & takes.keys()), **self._limits()
+            Grammar.from_schemas(takes),
+            control=frozenset(control & takes.keys()),
+            max_frame=self._max_frame(),
         )
         return Contract(
             grammar=grammar,
@@ -156,11 +158,11 @@ class Channel:
             found = error.get("properties", {}).get("code", {}).get("enum")
         return None if found is None else frozenset(found)
 
-    def _limits(self) -> dict[str, int]:
+    def _max_frame(self) -> int:
         match self._channel.get("x-limits"):
             case {"maxFrame": int(most)}:
-                return {"max_frame": most}
-        return {}
+                return most
+        return MAX_FRAME
 
     def _closes(self) -> tuple[Range, ...] | None:
         found = self._channel.get("x-close-codes")

@@ -7,7 +7,7 @@ same two things.
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import jsonschema_rs
 from pydantic import BaseModel
@@ -20,6 +20,9 @@ from protocol.registry import MessageUnion
 
 if TYPE_CHECKING:
     from protocol.application import MessageProtocol
+
+MAX_FRAME: Final = 65_536
+"""Bytes that every server takes in a frame, unless it says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Grammar:
     schemas: Mapping[str, JsonSchema]
     objection: Callable[[str | bytes], str | None]
     control: frozenset[str] = frozenset()
-    max_frame: int = 65_536
+    max_frame: int = MAX_FRAME
 
     @classmethod
     def of(cls, target: "MessageProtocol | Grammar") -> "Grammar":
