@@ -5,6 +5,7 @@ import secrets
 import shlex
 import sys
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -129,8 +130,11 @@ def _with_progress(run: Any, total: int) -> "Report":
 
 
 def _command(seed: int) -> str:
-    """The command line that was given, with the seed."""
-    arguments = sys.argv[1:]
+    """The command line that was given, with the seed, and without tokens."""
+    arguments = [
+        "--token=…" if one.startswith("--token=") else "…" if before == "--token" else one
+        for before, one in pairwise(["", *sys.argv[1:]])
+    ]
     given = any(argument.split("=")[0] == "--seed" for argument in arguments)
     return shlex.join(["protocol", *arguments, *([] if given else ["--seed", str(seed)])])
 

@@ -4,19 +4,24 @@ Only what was said is kept: no address, no header, no token.
 """
 
 import json
+import re
 from collections.abc import Iterable, MutableMapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
 
 from protocol import codes
 from protocol.testing.steps import Close, Connect, Data, Drop, Send, Step, dumped, parsed
-from protocol.testing.transcript import Exchange, Transcript
+from protocol.testing.transcript import VARYING, Exchange, Transcript
 from protocol.types import WIRE, ASGIApp, Receive, Scope
 from protocol.types import Send as ASGISend
 
-SECRETS = ("authorization", "password", "secret", "token")
-"""Members of messages whose values are not written down."""
+SECRETS = ("api_key", "authorization", "cookie", "credential", "jwt", "password", "secret", "ticket", "token")
+"""What the names of members and of parameters contain whose values are not written down."""
+
+_REDACTED: Final = "<redacted>"
+_BETWEEN_WORDS: Final = re.compile(r"[\s._-]")
 
 
 class Recorder:
@@ -27,15 +32,17 @@ class Recorder:
 
     def __init__(self, app: ASGIApp, *, secrets: Iterable[str] = SECRETS, limit: int = 10_000) -> None:
         self._app = app
-        self._secrets = frozenset(secrets)
+        self._secrets = tuple(map(_plain, secrets))
         self._limit = limit
         self._clients = 0
         self._exchanges: list[Exchange] = []
+        self._full = limit < 1
+        self._hidden: set[str] = set()
 
     @property
     def transcript(self) -> Transcript:
         """What has passed until now."""
-        return Transcript(tuple(self._exchanges), title="recorded")
+        return Transcript(tuple(self._exchanges), title="recorded", varying=VARYING | self._hidden)
 
     def save(self, path: Path) -> None:
         """Write the transcript to a file, for ``protocol replay``."""
@@ -53,7 +60,7 @@ class Recorder:
             nonlocal ended
             event = await receive()
             if event["type"] == "websocket.connect":
-                self._step(Connect(client, scope["path"]))
+                self._step(Connect(client, self._path(scope)))
             elif event["type"] == "websocket.receive":
                 text = event.get("text")
                 self._step(
@@ -67,7 +74,9 @@ class Recorder:
 
         async def recorded_send(event: MutableMapping[str, Any]) -> None:
             nonlocal ended
-            if event["type"] == "websocket.send":
+            if ended:
+                pass  # Nobody gets it.
+            elif event["type"] == "websocket.send":
                 text = event.get("text")
                 self._received(client, event.get("bytes", b"") if text is None else text)
             elif event["type"] == "websocket.close":
@@ -83,41 +92,71 @@ class Recorder:
         await self._app({**scope, "extensions": extensions}, recorded_receive, recorded_send)
 
     def _step(self, step: Step) -> None:
-        if len(self._exchanges) < self._limit:
+        self._full = len(self._exchanges) >= self._limit
+        if not self._full:
             self._exchanges.append(Exchange(step))
 
     def _received(self, client: int, data: Data) -> None:
-        if 0 < len(self._exchanges) < self._limit:
+        if not self._full:
             last = self._exchanges[-1]
             frames = (*last.received.get(client, ()), self._without_secrets(data))
             self._exchanges[-1] = replace(last, received={**last.received, client: frames})
 
     def _closed(self, client: int, code: int, reason: str) -> None:
-        last = self._exchanges[-1]
-        self._exchanges[-1] = replace(last, closed={**last.closed, client: (code, reason)})
+        if not self._full:
+            last = self._exchanges[-1]
+            self._exchanges[-1] = replace(last, closed={**last.closed, client: (code, reason)})
 
     def _refused(self, client: int, status: int) -> None:
-        last = self._exchanges[-1]
-        self._exchanges[-1] = replace(last, refused={**last.refused, client: status})
+        if not self._full:
+            last = self._exchanges[-1]
+            self._exchanges[-1] = replace(last, refused={**last.refused, client: status})
+
+    def _path(self, scope: Scope) -> str:
+        """The path of a handshake with its query, which may say what a client is called."""
+        path, query = str(scope["path"]), scope.get("query_string", b"").decode("latin-1")
+        parameters = parse_qsl(query, keep_blank_values=True)
+        if any(self._is_secret(name) for name, _ in parameters):
+            query = urlencode(
+                [(name, _REDACTED if self._is_secret(name) else value) for name, value in parameters]
+            )
+        return f"{path}?{query}" if query else path
 
     def _without_secrets(self, data: Data) -> Data:
-        if isinstance(data, bytes) or not any(name in data for name in self._secrets):
-            return data
+        if isinstance(data, bytes):
+            return _REDACTED.encode() if self._is_secret(data.decode("latin-1")) else data
         body = parsed(data)
-        return json.dumps("<redacted>") if body is None else dumped(_redacted(body, self._secrets))
+        if body is None:
+            return json.dumps(_REDACTED) if self._is_secret(data) else data
+        redacted = self._redacted(body, hidden=False)
+        return data if redacted == body else dumped(redacted)
+
+    def _redacted(self, value: Any, *, hidden: bool) -> Any:
+        """``value`` with all that secret members hold replaced. ``hidden``: it belongs to such a member."""
+        if isinstance(value, dict):
+            secret = {name for name in value if self._is_secret(name)}
+            self._hidden |= secret
+            return {
+                name: self._redacted(item, hidden=hidden or name in secret) for name, item in value.items()
+            }
+        if isinstance(value, list):
+            return [self._redacted(item, hidden=hidden) for item in value]
+        return _REDACTED if hidden and value is not None and not isinstance(value, bool) else value
+
+    def _is_secret(self, text: str) -> bool:
+        plain = _plain(text)
+        return any(secret in plain for secret in self._secrets)
 
 
 def record(app: ASGIApp, *, secrets: Iterable[str] = SECRETS, limit: int = 10_000) -> Recorder:
     """Record the sockets of ``app``: serve what is returned in its place, then ``save`` it.
 
-    Values of members called as one of ``secrets`` are not written down. Handlers see all as it is.
+    What is called as one of ``secrets``, or has one in its name, is not written down: a member of a message, a
+    parameter of a query. Handlers see all as it is.
     """
     return Recorder(app, secrets=secrets, limit=limit)
 
 
-def _redacted(value: Any, names: frozenset[str]) -> Any:
-    if isinstance(value, dict):
-        return {
-            name: "<redacted>" if name in names else _redacted(item, names) for name, item in value.items()
-        }
-    return [_redacted(item, names) for item in value] if isinstance(value, list) else value
+def _plain(name: str) -> str:
+    """A name however its words are put together."""
+    return _BETWEEN_WORDS.sub("", name).lower()

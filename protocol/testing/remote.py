@@ -22,6 +22,9 @@ PATIENCE: Final = 5.0
 QUIET: Final = 0.02
 """Seconds without a frame after which no more is expected, where no barrier says so."""
 
+NOBODY: Final = 0
+"""In place of the status of a handshake: nothing listened any more, where there was a server before."""
+
 _LONGEST: Final = 64
 """The most characters in the name of a room, unless more is known."""
 
@@ -127,7 +130,8 @@ class Remote:
     """The server at ``url`` as a stage. ``headers``: those of a client's handshake.
 
     A path of a step replaces that of ``url``. ``rooms``: the member of messages that names a room, which is then a
-    fresh one for each stage, as far as ``fits`` says that its name is one.
+    fresh one for each stage, as far as ``fits`` says that its name is one. Where nothing listens, connecting raises
+    ``OSError``, unless the server was ``reached`` before: then it has ended, and refuses with :data:`NOBODY`.
     """
 
     distant = True
@@ -141,7 +145,9 @@ class Remote:
         rooms: str | None = None,
         fits: Callable[[str], bool] = lambda name: len(name) <= _LONGEST,
         patience: float = PATIENCE,
+        reached: bool = False,
     ) -> None:
+        self.reached = reached
         self._url = url
         self._rooms = None if rooms is None else FreshRooms(rooms, fits)
         self._headers = headers
@@ -150,11 +156,14 @@ class Remote:
         self._peers: list[SocketPeer] = []
 
     async def connect(self, step: Connect) -> SocketPeer:
-        path = step.path if self._rooms is None else self._rooms.path(step)
-        url = self._url if path is None else urlunsplit(urlsplit(self._url)._replace(path=path))
+        given = step.path if self._rooms is None else self._rooms.path(step)
+        url = urlsplit(self._url)
+        if given is not None:
+            path, _, query = given.partition("?")
+            url = url._replace(path=path, query=query or url.query)
         try:
             socket = await connect(
-                url,
+                urlunsplit(url),
                 additional_headers=dict(self._headers(step.client)),
                 compression=None,
                 max_size=None,
@@ -168,9 +177,12 @@ class Remote:
                 response.status_code, dict(response.headers.raw_items()), bytes(response.body or b"")
             ) from None
         except (InvalidHandshake, EOFError, OSError) as error:
-            if isinstance(error, ConnectionRefusedError):
-                raise
+            if _is_absence(error):
+                if not self.reached:
+                    raise
+                raise Refused(NOBODY, {}, b"") from None
             raise TimeoutError(f"The server does not shake hands: {error}") from None
+        self.reached = True
         peer = SocketPeer(socket, self._arrival, self._rooms)
         self._peers.append(peer)
         return peer
@@ -207,3 +219,8 @@ class Remote:
         for peer in self._peers:
             peer.drop()
         await asyncio.gather(*(peer._reader for peer in self._peers))
+
+
+def _is_absence(error: Exception) -> bool:
+    """Whether nothing listens; a name of several addresses is refused by an ``OSError`` without a number."""
+    return isinstance(error, ConnectionRefusedError) or (type(error) is OSError and error.errno is None)

@@ -1,17 +1,30 @@
 """Real traffic becomes a transcript, without what is secret."""
 
+import asyncio
 from pathlib import Path
+from uuid import uuid4
 
+import pytest
 from fastapi import FastAPI
 
 from protocol import Connection, Message, MessageProtocol
 from protocol.testing import Client, record
+from protocol.testing.client import Refused
+from protocol.testing.clock import run
+from protocol.testing.comparison import first_difference
+from protocol.testing.replay import replay
 from protocol.testing.steps import Close, Connect, Drop, Send
 from protocol.testing.transcript import Exchange, Transcript
+from protocol.types import Receive, Scope
+from protocol.types import Send as Sender
 
 
 class Echo(Message, type="echo"):
     text: str
+
+
+class Ticket(Message, type="ticket"):
+    ticket: str
 
 
 def create_app() -> FastAPI:
@@ -62,12 +75,86 @@ async def test_tokens_are_not_written_down() -> None:
     )
 
 
-async def test_recording_ends_at_its_limit() -> None:
+async def test_what_has_a_secret_in_its_name_is_not_written_down() -> None:
+    app = record(create_app())
+    async with Client(app, query="name=Ann&access_token=eyJ") as client:
+        await client.send(
+            {"type": "a", "access_token": "eyJ", "ClientSecret": ["eyJ"], "apiKey": {"a": "eyJ"}}
+        )
+        await client.send(b'"token": "eyJ"')
+        await client.expect("error")
+    connect, send, binary, _ = app.transcript.steps
+    assert connect == Connect(0, "/ws?name=Ann&access_token=%3Credacted%3E")
+    assert send == Send(
+        0,
+        '{"type":"a","access_token":"<redacted>","ClientSecret":["<redacted>"],"apiKey":{"a":"<redacted>"}}',
+    )
+    assert binary == Send(0, b"<redacted>")
+
+
+def test_what_is_not_written_down_is_no_difference() -> None:
+    chat = MessageProtocol("Tokens")
+
+    @chat.on(Echo, emits=Ticket)
+    async def echo(message: Echo, connection: Connection) -> Ticket:
+        return Ticket(ticket=uuid4().hex)
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    recorded = record(app)
+
+    async def session() -> None:
+        async with Client(recorded) as client:
+            await client.request(Echo(text="a"))
+
+    run(session())
+    assert '"<redacted>"' in str(recorded.transcript.exchanges[1].received[0])
+    assert first_difference(recorded.transcript, replay(recorded.transcript, lambda: app)) is None
+
+
+def test_what_overlaps_can_be_played_one_after_the_other() -> None:
+    recorded = record(create_app())
+
+    async def session() -> None:
+        async with Client(recorded) as alice, Client(recorded) as bob:
+            await asyncio.gather(*(client.request(Echo(text="a")) for client in (alice, bob)))
+
+    run(session())
+    transcript = recorded.transcript
+    assert transcript.exchanges[2:4] == (
+        Exchange(Send(0, '{"type":"echo","text":"a","id":1}')),
+        Exchange(
+            Send(1, '{"type":"echo","text":"a","id":1}'),
+            dict.fromkeys((0, 1), ('{"type":"echo","text":"a","ref":1}',)),
+        ),
+    )
+    played = replay(transcript, create_app)
+    assert played.exchanges[2].received
+    assert first_difference(transcript, played) is None
+
+
+async def test_recording_ends_at_its_limit_and_with_what_the_last_step_brought() -> None:
     app = record(create_app(), limit=2)
     async with Client(app) as client:
         for _ in range(5):
             await client.request(Echo(text="a"))
-    assert len(app.transcript.exchanges) == 2
+        await client.send("[" * 10_000)
+    assert app.transcript.exchanges == (
+        Exchange(Connect(0, "/ws")),
+        Exchange(Send(0, '{"type":"echo","text":"a","id":1}'), {0: ('{"type":"echo","text":"a","ref":1}',)}),
+    )
+
+
+async def test_nothing_comes_into_a_recording_that_has_ended() -> None:
+    async def refuses(scope: Scope, receive: Receive, send: Sender) -> None:
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})
+
+    app = record(refuses, limit=1)
+    for _ in range(2):
+        with pytest.raises(Refused):
+            await Client(app).connect()
+    assert app.transcript.exchanges == (Exchange(Connect(0, "/ws"), closed={0: (1008, "")}),)
 
 
 async def test_a_recording_can_be_saved_for_later(tmp_path: Path) -> None:

@@ -1,6 +1,11 @@
-"""Rooms that nobody has used, for a server that lives on."""
+"""A server that lives on: where it is reached, and rooms that nobody has used."""
 
-from protocol.testing.remote import FreshRooms
+import asyncio
+
+from websockets.asyncio.server import ServerConnection, serve
+
+from protocol.testing.player import play
+from protocol.testing.remote import FreshRooms, Remote
 from protocol.testing.steps import Connect
 
 
@@ -38,3 +43,20 @@ def test_a_path_that_names_a_room_has_a_fresh_one_too() -> None:
     assert rooms.path(Connect(0)) is None
     assert rooms.path(Connect(0, "/ws/a")) == "/ws/a"
     assert rooms.path(Connect(0, "/ws/s", room="s")) == f"/ws/{rooms.name('s')}"
+
+
+def test_a_step_replaces_the_path_of_the_url_and_its_query_where_it_has_one() -> None:
+    async def says_where(socket: ServerConnection) -> None:
+        assert socket.request is not None
+        await socket.send(socket.request.path)
+
+    async def paths() -> list[object]:
+        async with serve(says_where, "127.0.0.1", 0) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            stage = Remote(f"ws://127.0.0.1:{port}/ws?a=1", lambda client: {})
+            steps = [Connect(0), Connect(1, "/b"), Connect(2, "/c?d=2")]
+            played = await play(steps, stage, until=lambda now: bool(now.received))
+            await stage.aclose()
+        return [*(exchange.received[client][0] for client, exchange in enumerate(played))]
+
+    assert asyncio.run(paths()) == ["/ws?a=1", "/b?a=1", "/c?d=2"]
