@@ -19,7 +19,8 @@ from protocol.testing.transcript import Transcript
 @click.argument("transcript", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("target", metavar="ws://…|MODULE:APP|MODULE:FACTORY")
 @click.option("--token", "tokens", multiple=True, help="A bearer token; several: one for each client.")
-def replay(transcript: Path, target: str, tokens: tuple[str, ...]) -> None:
+@click.option("--path", help="The path to play at, where MODULE:FACTORY serves several.")
+def replay(transcript: Path, target: str, tokens: tuple[str, ...], path: str | None) -> None:
     """Play TRANSCRIPT against a server, and print the first difference.
 
     MODULE:FACTORY makes an application in this process; what was played on several simulated nodes needs one. The
@@ -35,7 +36,9 @@ def replay(transcript: Path, target: str, tokens: tuple[str, ...]) -> None:
 
     try:
         if urlsplit(target).scheme not in {"ws", "wss"}:
-            found = first_difference(recorded, replayed(recorded, factory(target), headers=headers))
+            found = first_difference(
+                recorded, replayed(recorded, factory(target), path=path, headers=headers)
+            )
         elif recorded.nodes:
             raise click.UsageError(f"It was played on {recorded.nodes} simulated nodes: give MODULE:FACTORY.")
         else:

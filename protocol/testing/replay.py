@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from protocol.asyncapi.served import sockets
+from protocol.exceptions import ConfigurationError
 from protocol.testing.clock import run
 from protocol.testing.comparison import first_difference
 from protocol.testing.inprocess import InProcess
@@ -11,6 +13,7 @@ from protocol.testing.player import Happening, Headers, Stage, Until, play
 from protocol.testing.remote import Remote
 from protocol.testing.simulated import Simulated
 from protocol.testing.simulation import Simulation
+from protocol.testing.steps import Connect
 from protocol.testing.transcript import Transcript
 
 
@@ -24,21 +27,27 @@ def replay(
     transcript: Transcript,
     create_app: Callable[[], Any],
     *,
-    path: str = "/ws",
+    path: str | None = None,
     headers: Callable[[int], Headers] = lambda client: {},
 ) -> Transcript:
     """What comes back when a transcript is played in this process, on virtual time.
 
-    What was played on several nodes is played on as many, and each seed decides what it decided then.
+    What was played on several nodes is played on as many, and each seed decides what it decided then. ``path`` is that
+    of clients whose step names none; without it, that of the protocol which the application serves.
+
+    Raises ``ConfigurationError`` where the application does not say which path that is.
     """
 
     async def played() -> Transcript:
         if transcript.nodes:
             async with Simulation(create_app, nodes=transcript.nodes) as simulation:
-                return await replayed(transcript, Simulated(simulation, path, headers))
+                return await replayed(
+                    transcript,
+                    Simulated(simulation, path or _path(transcript, simulation.process(0).app), headers),
+                )
         app = create_app()
         async with app.router.lifespan_context(app):
-            return await replayed(transcript, InProcess(app, path, headers))
+            return await replayed(transcript, InProcess(app, path or _path(transcript, app), headers))
 
     return run(played())
 
@@ -53,6 +62,17 @@ async def difference(transcript: Transcript, url: str, headers: Callable[[int], 
         return first_difference(transcript, await replayed(transcript, stage))
     finally:
         await stage.aclose()
+
+
+def _path(transcript: Transcript, app: Any) -> str:
+    """Where ``app`` serves its only protocol; an application that serves none is somebody else's."""
+    served = list(sockets(app))
+    plain = [socket.path for socket in served if "{" not in socket.path]
+    unclear = len({id(socket.protocol) for socket in served}) > 1 or (served and not plain)
+    if unclear and any(isinstance(step, Connect) and step.path is None for step in transcript.steps):
+        paths = ", ".join(socket.path for socket in served)
+        raise ConfigurationError(f"Say at which path the transcript is to be played: there are {paths}.")
+    return plain[0] if plain else "/ws"
 
 
 def _as_much_as(transcript: Transcript) -> Until:
