@@ -7,7 +7,7 @@ is there, on all nodes), and the node's own tables (:mod:`protocol.fanout`). Wha
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
@@ -21,6 +21,7 @@ from protocol.exceptions import Disconnect, NotAMember, TooManyRooms, Unavailabl
 from protocol.fanout import Fanout, LocalRoom
 from protocol.history import Page
 from protocol.outbox import Frame
+from protocol.owner import ended
 from protocol.presence import LISTED, Members, Presence
 from protocol.publisher import Publisher
 from protocol.replay import RoomReplay
@@ -29,8 +30,8 @@ from protocol.types import Position, User
 
 logger = logging.getLogger("protocol")
 
-Finish = Callable[[Coroutine[Any, Any, None]], Awaitable[None]]
-"""Runs work to its end, even if the caller is cancelled meanwhile."""
+Begin = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+"""Starts work that goes on to its end, even if the caller is cancelled meanwhile."""
 
 
 class Hooks(Protocol):
@@ -57,7 +58,7 @@ class Hub:
         *,
         broker: Broker,
         presence: Presence,
-        finish: Finish,
+        begin: Begin,
         max_rooms: int,
     ) -> None:
         self.fanout = fanout
@@ -67,7 +68,7 @@ class Hub:
         self._publisher = publisher
         self._broker = broker
         self._presence = presence
-        self._finish = finish
+        self._begin = begin
         # Who is in a room, or is not any more, and the presence store may not know it.
         self._unsettled: dict[tuple[Connection, str], None] = {}
         self._followed: set[str] = set()
@@ -139,15 +140,15 @@ class Hub:
             try:
                 return await self._enter(connection, room, since)
             except BaseException:
-                # All or nothing, wherever it has failed or was cancelled.
-                await self._finish(self._withdraw(connection, room))
+                # All or nothing, wherever it has failed or was cancelled; nobody enters before that is so.
+                await ended(self._begin(self._withdraw(connection, room)))
                 raise
 
     async def leave(self, connection: Connection, name: str) -> None:
         room = connection.memberships.get(name)
         if room is None:
             raise NotAMember("The connection is not in this room.")
-        await self._finish(self._leave(connection, room))
+        await asyncio.shield(self._begin(self._leave(connection, room)))
 
     def release(self, current: Handling) -> None:
         """The answer to a message is queued: what the rooms that it joined have to say may follow."""
@@ -183,8 +184,6 @@ class Hub:
             if left.count < LISTED:
                 said = self._hooks.left(user, Room(name, self._publisher))
                 await self._publisher.announce(said, (room_channel(name),), exclude_user=user.id)
-
-    # Rooms.
 
     # Parts.
 
@@ -296,7 +295,7 @@ class Hub:
                 )
             except asyncio.CancelledError:
                 # Who has heard of it, or the application, has to hear that nothing came of it.
-                await self._finish(self.announce_left(connection.user, room.name))
+                await asyncio.shield(self._begin(self.announce_left(connection.user, room.name)))
                 raise
         return members
 

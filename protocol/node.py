@@ -115,7 +115,7 @@ class Node:
             self.publisher,
             broker=self.broker,
             presence=self.presence,
-            finish=self.finish,
+            begin=self._begin,
             max_rooms=plan.settings.max_rooms,
         )
         self.limits = Limits(plan.pipeline)

@@ -24,6 +24,21 @@ def is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+async def ended(task: asyncio.Task[None]) -> None:
+    """Wait for the end of ``task``, however often the caller is cancelled meanwhile; that is raised only then."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    try:
+        task.result()
+    finally:
+        if cancelled is not None:
+            raise cancelled
+
+
 class Owner:
     """The running task. ``suspended`` is called whenever what it runs comes to wait for something.
 

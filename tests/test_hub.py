@@ -143,6 +143,10 @@ class Rig:
     def node(self) -> Node:
         return self.chat.at(self.app)
 
+    def connection(self, user: str) -> Connection:
+        (connection,) = self.node.hub.fanout.users[user]
+        return connection
+
     def assert_empty(self) -> None:
         assert len(self.node.hub.fanout) == 0
         assert len(self.node.presence) == 0  # type: ignore[arg-type]
@@ -600,6 +604,26 @@ async def test_a_join_is_all_or_nothing(part: str, method: str, effect: Callable
         assert rig.node.broker._channels == {"user:watch", "user:ann", "room:r2"}  # type: ignore[attr-defined]
         assert (await ann.request(Say(room="r1", text="x")))["code"] == "not_a_member"
         assert (await ann.request(Join(room="r1"), Joined)).members == ["ann"]
+    rig.assert_empty()
+
+
+async def test_nobody_enters_while_a_join_is_taken_back_however_often_that_is_cancelled() -> None:
+    rig = Rig()
+    async with rig.client("ann"), rig.client("bob") as bob:
+        with Failing(rig.node.broker, "history", endless):
+            joining = asyncio.create_task(rig.node.hub.join(rig.connection("ann"), "r1", None))
+            await settle()
+        with Failing(rig.node.broker, "unsubscribe", lambda: asyncio.sleep(1)):
+            for _ in range(3):
+                joining.cancel()
+                await settle()
+            assert not joining.done()
+            await bob.send(Join(room="r1"))
+            assert (await bob.expect(Joined, within=2)).members == ["bob"]
+        assert joining.cancelled()
+        await rig.chat.rooms["r1"].publish(Text(text="to bob"))
+        await bob.expect(Text, text="to bob")
+        assert "room:r1" in rig.node.broker._channels  # type: ignore[attr-defined]
     rig.assert_empty()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from protocol.owner import Owner
+from protocol.owner import Owner, ended
 
 
 def silent() -> None: ...
@@ -309,3 +309,28 @@ async def test_work_that_goes_on_can_ask_whether_it_was_interrupted() -> None:
     await task
     await owner.run(asyncio.sleep(0))
     assert not owner.disturbed()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("times", [0, 1, 3])
+async def test_the_end_of_another_task_is_awaited_however_often_the_caller_is_cancelled(
+    times: int, fails: bool
+) -> None:
+    async def work() -> None:
+        await asyncio.sleep(1)
+        if fails:
+            raise OSError("It has failed.")
+
+    task = asyncio.create_task(work())
+    caller = asyncio.create_task(ended(task))
+    for _ in range(times):
+        await asyncio.sleep(0)
+        caller.cancel()
+    await asyncio.wait((caller,))
+    assert task.done()
+    if times:
+        assert caller.cancelled()
+    elif fails:
+        assert str(caller.exception()) == "It has failed."
+    else:
+        assert caller.result() is None
