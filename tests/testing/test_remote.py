@@ -4,9 +4,12 @@ import asyncio
 
 from websockets.asyncio.server import ServerConnection, serve
 
+from protocol.testing.comparison import first_difference
 from protocol.testing.player import play
 from protocol.testing.remote import FreshRooms, Remote
-from protocol.testing.steps import Connect
+from protocol.testing.replay import replayed
+from protocol.testing.steps import Connect, Send
+from protocol.testing.transcript import Exchange, Transcript
 
 
 def fresh(fits: int = 64) -> FreshRooms:
@@ -60,3 +63,30 @@ def test_a_step_replaces_the_path_of_the_url_and_its_query_where_it_has_one() ->
         return [*(exchange.received[client][0] for client, exchange in enumerate(played))]
 
     assert asyncio.run(paths()) == ["/ws?a=1", "/b?a=1", "/c?d=2"]
+
+
+def test_nobody_waits_for_what_has_come_some_steps_earlier_than_it_was_recorded() -> None:
+    async def echo(socket: ServerConnection) -> None:
+        async for data in socket:
+            await socket.send(data)
+
+    recorded = Transcript(
+        (
+            Exchange(Connect(0)),
+            Exchange(Connect(1)),
+            Exchange(Send(0, "a")),
+            Exchange(Send(1, "b"), {0: ("a",), 1: ("b",)}),
+        )
+    )
+
+    async def played() -> Transcript:
+        async with serve(echo, "127.0.0.1", 0) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            stage = Remote(f"ws://127.0.0.1:{port}/ws", lambda client: {}, patience=300)
+            try:
+                async with asyncio.timeout(60):
+                    return await replayed(recorded, stage)
+            finally:
+                await stage.aclose()
+
+    assert first_difference(recorded, asyncio.run(played())) is None
