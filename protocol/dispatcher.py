@@ -165,22 +165,25 @@ class Dispatcher:
         await asyncio.wait(self._beside, return_when=asyncio.FIRST_COMPLETED)
 
     async def _end(self, writer: Writer) -> None:
-        """Forget the connection everywhere; nothing here may keep another part from its turn."""
+        """Close, and forget the connection everywhere; nothing here may keep another part from its turn."""
         connection = self.connection
         connection.closing = True
         tasks = [*self._beside, *self._reader.stop()]
         for task in self._beside:
             task.cancel()
+        # A room that keeps others waiting holds up no close frame, and a peer that reads slowly stays in no room.
+        tasks.append(self._node.loop.create_task(self._leave()))
+        await writer.close(None if self._reader.gone else self._ending)
+        await asyncio.wait(tasks)
+        await self._node.hooks.disconnected(connection)
+
+    async def _leave(self) -> None:
         try:
-            await self._node.hub.disconnect(connection)
+            await self._node.hub.disconnect(self.connection)
         except Exception:
             logger.exception(
-                "A connection could not be taken out of its rooms", extra={"connection": connection.id}
+                "A connection could not be taken out of its rooms", extra={"connection": self.connection.id}
             )
-        await writer.close(None if self._reader.gone else self._ending)
-        if tasks:
-            await asyncio.wait(tasks)
-        await self._node.hooks.disconnected(connection)
 
     def _cancel(self, ref: Ref, request: Request) -> None:
         """End the message with the id ``ref``, wherever it is."""

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import field_validator
 
-from protocol import Connection, Disconnect, Message, MessageProtocol, RateLimited, Reject, Tolerance
+from protocol import Connection, Disconnect, Message, MessageProtocol, RateLimited, Reject, Tolerance, User
 from protocol.exceptions import RemoteProtocolError
 from protocol.limits import Rate
 from protocol.reader import MAX_INBOX
@@ -517,6 +517,65 @@ async def test_a_server_that_cancels_the_connection_ends_it_whole() -> None:
         await client._task
     assert ended == ["work", "hook"]
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+class Enter(Message, type="enter"):
+    pass
+
+
+def leaving(seconds: float) -> tuple[FastAPI, list[str]]:
+    """An application whose connections enter a room and are closed; it says for some seconds who has left."""
+    chat = MessageProtocol("Rooms")
+    ended: list[str] = []
+
+    @chat.room("{name}")
+    async def room(connection: Connection, name: str) -> None: ...
+
+    @chat.on(Enter)
+    async def enter(message: Enter, connection: Connection) -> None:
+        await connection.join("a")
+
+    @chat.on(Work, emits=Done)
+    async def work(message: Work, connection: Connection) -> None:
+        await connection.send(Done(name=message.name))
+        await connection.close(4001, "out")
+
+    @chat.on_leave
+    async def left(user: User) -> None:
+        await asyncio.sleep(seconds)
+        ended.append("left")
+
+    @chat.on_disconnect
+    async def gone(connection: Connection) -> None:
+        ended.append("gone")
+
+    return served(chat), ended
+
+
+async def test_a_close_frame_does_not_wait_until_the_rooms_are_left() -> None:
+    app, ended = leaving(30)
+    async with Client(app) as client:
+        await client.request(Enter())
+        await client.send(Work(name="last"))
+        assert await client.expect_close() == (4001, "out")
+        await client.expect(Done, name="last")
+        assert not ended
+        await asyncio.sleep(31)
+    assert ended == ["left", "gone"]
+
+
+async def test_a_peer_that_does_not_take_its_close_frame_has_left_its_rooms() -> None:
+    app, ended = leaving(0)
+    client = await Client(app).connect()
+    await client.request(Enter())
+    client.pause()
+    await client.send(Work(name="last"))
+    await settle()
+    assert ended == ["left"]
+    await asyncio.sleep(11)
+    assert ended == ["left", "gone"]
+    client.resume()
+    await client.close()
 
 
 @pytest.mark.parametrize("busy", [False, True])
