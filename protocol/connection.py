@@ -5,6 +5,7 @@ calls handlers is the dispatcher's.
 """
 
 import asyncio
+import logging
 from collections import deque
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar, overload
@@ -20,6 +21,8 @@ from protocol.pipeline import Pipeline
 from protocol.rooms import Membership
 from protocol.types import OBSERVERS, Observer, Position, Ref, Request, Scope, User
 from protocol.writer import Writer
+
+logger = logging.getLogger("protocol")
 
 M1 = TypeVar("M1", bound=BaseModel)
 M2 = TypeVar("M2", bound=BaseModel)
@@ -326,8 +329,18 @@ class Connection(HTTPConnection):
             self._hub.schedule(self)
 
     def refill(self) -> None:
-        """Let rooms that still replay what was missed put more into the outbox, at the pace of the peer."""
-        while self.replays and not self.full:
+        """Let rooms that still replay what was missed put more into the outbox, at the pace of the peer.
+
+        Never raises: whatever fails here is no fault of the socket's, and ends this connection only.
+        """
+        try:
+            self._refill()
+        except Exception:
+            logger.exception("A replay failed", extra={"connection": self.id})
+            self.stop(codes.INSUFFICIENT_STATE, codes.REASONS[codes.INSUFFICIENT_STATE])
+
+    def _refill(self) -> None:
+        while self.replays and not self.closing and not self.full:
             frame = self._held or self.replays[0].next()
             self._held = None
             if frame is None:

@@ -6,7 +6,7 @@ on its way when the turn of the loop ends. What has to be asked of a broker or a
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Final
 
 import orjson
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from protocol import codes
 from protocol.brokers import Publication
 from protocol.connection import Connection
+from protocol.exceptions import LocalProtocolError
 from protocol.outbox import OVERFLOW, Frame
 from protocol.pipeline import Pipeline
 from protocol.replay import RoomReplay
@@ -80,7 +81,15 @@ class Fanout:
                 receivers += 1
             return Delivery(receivers)
         dropped = 0
-        frame = None if self._pipeline.is_personal(publication.type) else self.frame(publication)
+        try:
+            frame = None if self._pipeline.is_personal(publication.type) else self.frame(publication)
+        except Exception:
+            # A codec of the application.
+            logger.exception("A message for a room or user failed", extra={"type": publication.type})
+            if publication.position is not None:
+                for connection in found:
+                    _start_over(connection)
+            return Delivery(receivers)
         for connection in found:
             own = self.frame_for(publication, connection) if frame is None else frame
             if own is not None and not connection.closing:
@@ -107,37 +116,48 @@ class Fanout:
         """The frame that all receivers share: body and position, as they were published."""
         offset = None if publication.position is None else publication.position.offset
         message: BaseModel | None = publication.message
-        if message is not None:
-            slow = self._pipeline.registry.slow(message)
-        else:
-            slow = self._pipeline.registry.slow_of(publication.type)
-            message = self.message(publication) if slow.key is not None else None
-        value = None if slow.key is None else getattr(message, slow.key)
+        registry = self._pipeline.registry
+        slow = registry.slow_of(publication.type) if message is None else registry.slow(message)
+        value = None if slow.key is None else self._slow_value(publication, slow.key)
         return self._pipeline.framed(
             publication.body, publication.type, offset=offset, slow=slow, slow_value=value
         )
 
     def frame_for(self, publication: Publication, connection: Connection) -> Frame | None:
-        """The frame for one receiver; ``None`` where a transform drops it, or the receiver is excluded."""
-        if _excludes(publication, connection):
-            return None
-        if not self._pipeline.is_personal(publication.type):
-            return self.frame(publication)
-        try:
-            personal = self._pipeline.personal(self.message(publication), connection)
-        except Exception:
-            # A transform of the application: it must not keep the others from their message.
-            logger.exception("A transform for one receiver failed", extra={"connection": connection.id})
+        """The frame for one receiver, who may get none: a transform drops it, or the receiver is excluded or closing.
+
+        Never raises. Who cannot be given a message that has a position is closed: without it there would be a hole.
+        """
+        if connection.closing or _excludes(publication, connection):
             return None
         offset = None if publication.position is None else publication.position.offset
-        return None if personal is None else self._pipeline.frame(personal, offset=offset)
+        try:
+            if not self._pipeline.is_personal(publication.type):
+                return self.frame(publication)
+            personal = self._pipeline.personal(self.message(publication), connection)
+            return None if personal is None else self._pipeline.frame(personal, offset=offset)
+        except Exception:
+            # A transform of the application, or its codec: it must not keep the others from their message.
+            logger.exception("A message for one receiver failed", extra={"connection": connection.id})
+            if offset is not None:
+                _start_over(connection)
+            return None
 
     def message(self, publication: Publication) -> BaseModel:
-        """The message of a publication, decoded where it comes from elsewhere."""
+        """The message of a publication, decoded where it comes from elsewhere.
+
+        Raises ``LocalProtocolError`` where its model does not accept what it has written.
+        """
         if publication.message is not None:
             message: BaseModel = publication.message
             return message
-        return self._pipeline.registry.outbound.decode(publication.body)[0]
+        try:
+            return self._pipeline.registry.outbound.decode(publication.body)[0]
+        except Exception as error:
+            raise LocalProtocolError(
+                f"A published message with the type {publication.type!r} cannot be read again ({error}): let its model "
+                f"accept what its serializers write."
+            ) from error
 
     def schedule(self, connection: Connection) -> None:
         """Flush the outbox of ``connection`` at the end of this turn of the loop."""
@@ -151,6 +171,15 @@ class Fanout:
         self._published = 0
         for connection in unflushed:
             connection.flush()
+
+    def _slow_value(self, publication: Publication, field: str) -> Hashable:
+        """What a newer message has to have in common with this one to take its place."""
+        try:
+            value: Hashable = getattr(self.message(publication), field)
+        except LocalProtocolError:
+            logger.exception("The slow_key of a message is not known", extra={"type": publication.type})
+            return object()
+        return value
 
     def _receivers(self, publication: Publication) -> tuple[Iterable[Connection], int]:
         """Who gets a publication now, and how many others get it behind what they still wait for."""
@@ -185,7 +214,7 @@ class Fanout:
         held = 0
         for connection, replay in joining.items():
             if not replay.live(publication):
-                connection.stop(codes.INSUFFICIENT_STATE, codes.REASONS[codes.INSUFFICIENT_STATE])
+                _start_over(connection)
                 continue
             held += not connection.closing and not _excludes(publication, connection)
             if replay.started:
@@ -198,9 +227,14 @@ def _hear(room: LocalRoom, position: Position) -> None:
     if room.heard is not None and not position.follows(room.heard):
         # Something of the stream is lost, and who is live cannot know what.
         for connection in room.live:
-            connection.stop(codes.INSUFFICIENT_STATE, codes.REASONS[codes.INSUFFICIENT_STATE])
+            _start_over(connection)
     room.heard = position
 
 
 def _excludes(publication: Publication, connection: Connection) -> bool:
     return connection.id == publication.exclude_connection or connection.user.id == publication.exclude_user
+
+
+def _start_over(connection: Connection) -> None:
+    """The connection has not got something that it may not miss: it has to ask for it."""
+    connection.stop(codes.INSUFFICIENT_STATE, codes.REASONS[codes.INSUFFICIENT_STATE])

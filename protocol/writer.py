@@ -19,7 +19,7 @@ class Source(Protocol):
     queue: OutboxQueue
 
     def refill(self) -> None:
-        """Put more of what waits to be replayed into the queue, as much as is good at once."""
+        """Put more of what waits to be replayed into the queue, as much as is good at once. Never raises."""
 
     def too_slow(self) -> None:
         """The peer has read nothing for as long as the outbox allows."""

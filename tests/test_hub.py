@@ -759,7 +759,7 @@ async def test_a_transform_that_fails_for_one_disturbs_no_other(caplog: pytest.L
         await chat.rooms["a"].publish(Text(text="x"))
         await bob.expect(Text)
         await ann.expect_nothing()
-    assert "A transform for one receiver failed" in caplog.text
+    assert "A message for one receiver failed" in caplog.text
 
 
 async def test_a_hook_that_fails_undoes_nothing(caplog: pytest.LogCaptureFixture) -> None:
