@@ -206,4 +206,5 @@ class Reader:
 
 
 def _size(frame: str | bytes) -> int:
-    return len(frame.encode() if isinstance(frame, str) else frame)
+    # Some servers let surrogates pass, which the codec refuses.
+    return len(frame.encode(errors="surrogatepass") if isinstance(frame, str) else frame)
