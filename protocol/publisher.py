@@ -167,8 +167,8 @@ def _key(current: Handling | None, key: str | None) -> Key | None:
     """The key of a publication: given, or that of the message under way for its first publication."""
     if current is None:
         return None if key is None else ("", key)
-    if key is None:
-        key, current.key = current.key, None
+    own, current.key = current.key, None
+    key = own if key is None else key
     if key is None:
         return None
     if not current.connection.authenticated:
