@@ -135,7 +135,7 @@ class OutboxQueue:
 
     def fits(self, frame: Frame) -> bool:
         """Whether ``frame`` can be queued within the bounds, beside what waits already."""
-        return not self._exceeds(len(frame.payload))
+        return not self._exceeds(frame.size)
 
     def put(self, frame: Frame) -> int:
         """Queue ``frame``, within the bounds and by its policy.
