@@ -3,6 +3,7 @@
 Which message is handled when is the dispatcher's matter.
 """
 
+import asyncio
 import logging
 
 from starlette.exceptions import WebSocketException
@@ -20,6 +21,7 @@ from protocol.failures import failure_of
 from protocol.limits import ToleranceMeter
 from protocol.node import Node
 from protocol.outbox import Frame
+from protocol.owner import cause_of
 from protocol.types import Ref, Request
 
 logger = logging.getLogger("protocol")
@@ -49,8 +51,8 @@ class Answers:
             try:
                 answer = await self._node.hooks.failed(self._connection, error)
                 answered = answer is not None and self._connection.reply(answer, ref)
-            except Exception as raised:  # noqa: BLE001 whatever an application's exception handler raises
-                error = raised
+            except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 an application's function
+                error = cause_of(raised)
         if isinstance(error, Disconnect):
             self._connection.stop(error.code, error.reason)
             return "closed"

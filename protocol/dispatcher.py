@@ -18,7 +18,7 @@ from protocol.connection import Connection, Handling, handling
 from protocol.exceptions import UnknownType
 from protocol.failures import close_of
 from protocol.node import Handler, Node
-from protocol.owner import Owner, StrayCancellationError, is_cancelled
+from protocol.owner import Owner, cause_of
 from protocol.reader import Reader
 from protocol.types import Receive, Ref, Request
 from protocol.writer import Writer
@@ -119,12 +119,8 @@ class Dispatcher:
         try:
             await self._node.hub.connect(self.connection)
             await self._node.hooks.connected(self.connection)
-        except asyncio.CancelledError as error:
-            if is_cancelled():
-                raise
-            await self._refused(StrayCancellationError(error))
-        except Exception as error:  # noqa: BLE001 whatever an application's hook raises
-            await self._refused(error)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 an application's hook
+            await self._refused(cause_of(error))
         finally:
             self._node.hub.release(current)
             handling.reset(token)
@@ -249,12 +245,8 @@ class Dispatcher:
                 if reply is None or not self.connection.reply(reply, item.request.id):
                     self._answers.acknowledge(item.request, item.offset)
             outcome = "ok"
-        except asyncio.CancelledError as error:
-            if is_cancelled():
-                raise
-            outcome = await self._answers.failed(StrayCancellationError(error), item.request, item.body)
-        except Exception as error:  # noqa: BLE001 whatever an application's handler raises
-            outcome = await self._answers.failed(error, item.request, item.body)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 an application's handler
+            outcome = await self._answers.failed(cause_of(error), item.request, item.body)
         finally:
             item.ended = True
             if item.joined:

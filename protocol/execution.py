@@ -13,7 +13,7 @@ from protocol.connection import Connection, handling
 from protocol.exceptions import NotAMember
 from protocol.injection import Call, Injected
 from protocol.node import Node
-from protocol.owner import is_cancelled
+from protocol.owner import cause_of
 from protocol.records import Handler
 from protocol.rooms import Room, RoomSpec
 from protocol.types import User
@@ -164,13 +164,8 @@ async def _heard(hook: Injected, call: Call) -> BaseModel | None:
     """What a hook answers. One that fails keeps none of the others from its turn."""
     try:
         answer: BaseModel | None = await hook(call)
-    except asyncio.CancelledError:
-        if is_cancelled():
-            raise
-        # Something that it has awaited was cancelled.
-        logger.exception("%s failed", hook.place)
-    except Exception:
-        logger.exception("%s failed", hook.place)
+    except (Exception, asyncio.CancelledError) as error:
+        logger.exception("%s failed", hook.place, exc_info=cause_of(error))
     else:
         return answer
     return None

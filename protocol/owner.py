@@ -18,10 +18,17 @@ class StrayCancellationError(Exception):
         self.__cause__ = error
 
 
-def is_cancelled() -> bool:
-    """Whether it is the running task that a ``CancelledError`` is meant for."""
+def cause_of(error: Exception | asyncio.CancelledError) -> Exception:
+    """What the application's code has failed with.
+
+    Raises a ``CancelledError`` again where it is the running task that it is meant for.
+    """
+    if not isinstance(error, asyncio.CancelledError):
+        return error
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    if task is not None and task.cancelling() > 0:
+        raise error
+    return StrayCancellationError(error)
 
 
 async def ended(task: asyncio.Task[None]) -> None:

@@ -302,6 +302,42 @@ async def test_a_handler_that_awaits_a_cancelled_task_fails_and_the_connection_l
         assert (await client.request(Work()))["code"] == "internal_error"
 
 
+@pytest.mark.parametrize("concurrent", [False, True])
+async def test_an_exception_handler_that_awaits_a_cancelled_task_fails_and_the_connection_lives(
+    concurrent: bool,
+) -> None:
+    chat = MessageProtocol("Work")
+
+    @chat.on(Work, emits=Done, concurrent=concurrent)
+    async def work(message: Work) -> None:
+        raise LookupError
+
+    @chat.exception_handler(LookupError)
+    async def explained(connection: Connection, error: LookupError) -> None:
+        task = asyncio.create_task(asyncio.sleep(9))
+        task.cancel()
+        await task
+
+    async with Client(served(chat)) as client:
+        for id in (1, 2):
+            await client.send(Work(), id=id)
+            assert (await client.expect("error", ref=id))["code"] == "internal_error"
+
+
+async def test_a_room_function_that_awaits_a_cancelled_task_refuses_the_handshake() -> None:
+    chat = MessageProtocol("Work", path="/ws/{room}")
+
+    @chat.room("{name}")
+    async def room(connection: Connection, name: str) -> None:
+        task = asyncio.create_task(asyncio.sleep(9))
+        task.cancel()
+        await task
+
+    with pytest.raises(Refused) as caught:
+        await Client(served(chat), "/ws/a").connect()
+    assert caught.value.status == 503
+
+
 async def test_a_task_group_that_fails_in_a_handler_is_an_error_and_the_connection_lives() -> None:
     chat = MessageProtocol("Work")
 

@@ -29,6 +29,7 @@ from protocol.exceptions import (
 from protocol.failures import close_of, failure_of, status_of
 from protocol.middleware.refusal import Refusal
 from protocol.node import Node, Nodes, Plan, current
+from protocol.owner import cause_of
 from protocol.types import ASGIApp, Receive, Request, Scope, Send, User
 from protocol.writer import DirectWriter, SendWriter, Writer, direct_wire
 
@@ -125,8 +126,8 @@ async def _refused(connection: Connection, node: Node) -> Refusal | None:
         return None
     try:
         await node.hub.authorise(connection, name)
-    except Exception as error:  # noqa: BLE001 whatever an application's room function raises
-        return _refusal(error)
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 an application's room function
+        return _refusal(cause_of(error))
     return None
 
 
