@@ -63,7 +63,7 @@ def fuzz(target: str, **options: Any) -> None:
 
     A server needs --schema; an application of this framework, or MODULE:FACTORY, a function that makes one, does not.
     What MODULE:APP keeps outside of rooms and connections lives on from program to program; a factory makes each a
-    fresh one. The exit code is 1 when a check fails.
+    fresh one. The exit code is 1 when a check fails, or the run does not come to its end.
     """
     try:
         from protocol.fuzzing import report as reports
@@ -103,7 +103,7 @@ def fuzz(target: str, **options: Any) -> None:
         )
     if options["write_test"] is not None:
         reports.write_test(report, options["write_test"], login=options["login"])
-    sys.exit(bool(report.failures))
+    sys.exit(bool(report.failures or report.ended))
 
 
 def _missing(error: ImportError) -> str:

@@ -212,12 +212,19 @@ def _risen(rounds: list[Leftovers]) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _names_of(contract: Contract) -> Callable[[str], bool]:
-    """Whether a text can be the name of a room."""
-    if contract.room is None:
-        return lambda name: False
-    _, schema = naming(contract.room, contract.grammar.schemas)
-    return validator(schema, schema).is_valid
+def _fresh_names(contract: Contract) -> Callable[[str, str], str]:
+    """How a room is called that nobody has used; what is not the name of one stays as it is."""
+    rules = contract.room
+    if rules is None:
+        return lambda room, suffix: room
+    _, schema = naming(rules, contract.grammar.schemas)
+    is_name = validator(schema, schema).is_valid
+
+    def fresh(room: str, suffix: str) -> str:
+        found = rules.fresh(room, suffix)
+        return found if is_name(room) and is_name(found) else room
+
+    return fresh
 
 
 class RemoteArena:
@@ -234,7 +241,8 @@ class RemoteArena:
         self._interval = 0.0 if rate is None else 1 / rate
         self._next = 0.0
         self._programs = 0
-        self._is_room = _names_of(contract)
+        self._reached = False
+        self._fresh = _fresh_names(contract)
         # Time is real there, and the paths of the document may not be what they are from outside.
         known = any(address.values(urlsplit(url).path) is not None for address in contract.addresses)
         missing = {"wait"} if known else {"wait", "connect"}
@@ -268,9 +276,14 @@ class RemoteArena:
         contract = self.contract
         rooms = None if contract.room is None else contract.room.member
         stage = Remote(
-            self._url, lambda client: self._headers(first + client), rooms=rooms, fits=self._is_room
+            self._url,
+            lambda client: self._headers(first + client),
+            rooms=rooms,
+            fresh=self._fresh,
+            reached=self._reached,
         )
         try:
             return await play(steps, stage, barrier=contract.barrier, until=answers(contract))
         finally:
+            self._reached = stage.reached
             await stage.aclose()

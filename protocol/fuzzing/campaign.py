@@ -6,6 +6,7 @@ After a failure the campaign goes on without the check that failed, so that one 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Final
 
 from protocol.fuzzing.arena import Arena
@@ -17,12 +18,12 @@ from protocol.fuzzing.program import programs
 
 PHASES: Final = ("examples", "coverage", "fuzzing", "stateful")
 _BATCH: Final = 100
-"""Programs between two looks at the clock."""
+"""Programs of one seed, after which it is told how far the campaign is."""
 
 
 @dataclass(slots=True)
 class Report:
-    """What a campaign has done and found."""
+    """What a campaign has done and found. ``ended``: why it could not be played to its end."""
 
     target: str
     seed: int
@@ -31,6 +32,7 @@ class Report:
     failures: list[Failure] = field(default_factory=list)
     seconds: float = 0.0
     phase: str = ""
+    ended: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,7 +50,7 @@ class Campaign:
     overrides: dict[Any, Override] | None = None
 
     def run(self, progress: Callable[[Report], None] = lambda report: None) -> Report:
-        """Run it, once; ``progress`` is told now and then.
+        """Run it, once; ``progress`` is told now and then. Who interrupts it gets what was found until then.
 
         Raises ``ConfigurationError`` if the server has refused every client.
         """
@@ -61,21 +63,32 @@ class Campaign:
         return report
 
     def _run(self, progress: Callable[[Report], None]) -> Report:
-        fuzzer = Fuzzer(self.arena, self.checks)
-        report = Report(self.target, self.seed, self.checks, fuzzer.coverage)
         started = time.monotonic()
+        deadline = inf if self.max_time is None else started + self.max_time
+        fuzzer = Fuzzer(self.arena, self.checks, deadline=deadline)
+        report = Report(self.target, self.seed, self.checks, fuzzer.coverage)
+        try:
+            self._explore(fuzzer, report, progress)
+        except KeyboardInterrupt:
+            report.ended = "Interrupted."
+            failure = fuzzer.known(report.ended)
+            if failure is not None and failure.check in fuzzer.checks:
+                report.failures.append(failure)
+        report.seconds = time.monotonic() - started
+        return report
+
+    def _explore(self, fuzzer: Fuzzer, report: Report, progress: Callable[[Report], None]) -> None:
         for phase, attempts in self._phases(fuzzer):
             report.phase = phase
             for failure in attempts:
-                report.seconds = time.monotonic() - started
                 if failure is not None:
                     report.failures.append(failure)
                     fuzzer.checks = tuple(check for check in fuzzer.checks if check is not failure.check)
                 progress(report)
-                late = self.max_time is not None and report.seconds >= self.max_time
-                if late or not fuzzer.checks or fuzzer.coverage.programs >= self.max_examples:
-                    return report
-        return report
+                if fuzzer.gone:
+                    report.ended = fuzzer.over
+                if fuzzer.over or not fuzzer.checks or fuzzer.coverage.programs >= self.max_examples:
+                    return
 
     def _phases(self, fuzzer: Fuzzer) -> Iterator[tuple[str, Iterable[Failure | None]]]:
         contract = self.arena.contract

@@ -4,10 +4,12 @@ Hypothesis generates and shrinks. After that steps are dropped as long as the sa
 know that a client which is never used again need not have come.
 """
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
+from math import inf
 from typing import Any, Final
 
 from hypothesis import HealthCheck, Phase, given
@@ -34,19 +36,17 @@ _PHASES: Final = (Phase.reuse, Phase.generate, Phase.shrink)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A check that failed, and the shortest program found for it; ``steady`` if it always fails with that."""
+    """A check that failed, and the shortest program found for it. ``remark``: why it may not be the shortest."""
 
     check: Check
     finding: Finding
     program: Program
     transcript: Transcript
-    steady: bool = True
+    remark: str = ""
 
     def __str__(self) -> str:
-        often = (
-            "" if self.steady else " (It fails now and then only, so this may not be the shortest program.)"
-        )
-        return f"{self.check.code}: {self.finding.detail}{often}\n\n{self.transcript}\n\n{self.check.explanation}"
+        remark = f" ({self.remark} This may not be the shortest program.)" if self.remark else ""
+        return f"{self.check.code}: {self.finding.detail}{remark}\n\n{self.transcript}\n\n{self.check.explanation}"
 
 
 @dataclass(slots=True)
@@ -88,19 +88,26 @@ class Coverage:
             )
 
 
+class _Over(BaseException):
+    """No more can be played. Hypothesis lets pass what is no ``Exception``."""
+
+
 class Fuzzer:
-    """Plays programs in an arena and holds them to ``checks``.
+    """Plays programs in an arena and holds them to ``checks``, until ``deadline``, by the monotonic clock.
 
     Attributes:
         coverage: what has been seen.
         failures: the smallest program of each check that has failed, as far as it is known.
+        gone: the server has ended.
     """
 
-    def __init__(self, arena: Arena, checks: Iterable[Check]) -> None:
+    def __init__(self, arena: Arena, checks: Iterable[Check], *, deadline: float = inf) -> None:
         self.arena = arena
         self.checks = tuple(checks)
         self.coverage = Coverage()
         self.failures: dict[str, tuple[Finding, Program, Run]] = {}
+        self.gone = False
+        self._deadline = deadline
         self._focus: Check | None = None
         # By the check that was looked at, or all. A hash is enough: a program may have frames of 64 KiB.
         self._passed: set[tuple[Check | None, int]] = set()
@@ -113,15 +120,21 @@ class Fuzzer:
         known = (self._focus, hash(program))
         if known in self._passed:
             return
+        if self.over:
+            raise _Over
         run, found = self.play(program, self._focus)
         if self._focus is None:
             self.coverage.note(run)
+        elif run.is_last:
+            raise _Over  # that it fails without a server shows nothing
         if found is None:
+            if run.is_last:
+                raise _Over
             self._passed.add(known)
             return
         self._focus, finding = found
         self.failures[self._focus.code] = (finding, program, run)
-        raise failure_of(self._focus.code)(finding.detail)
+        raise _Over if run.is_last else failure_of(self._focus.code)(finding.detail)
 
     def check(self, program: Program) -> Failure | None:
         """Run one program, and make it small if a check fails."""
@@ -131,12 +144,29 @@ class Fuzzer:
         except CheckFailed:
             assert self._focus is not None
             return self.smallest(self._focus.code)
+        except _Over:
+            return self.known(self.over)
         return None
+
+    def known(self, remark: str) -> Failure | None:
+        """The failure that was being made smaller, as it is."""
+        if self._focus is None:
+            return None
+        finding, program, run = self.failures[self._focus.code]
+        return Failure(self._focus, finding, program, self._transcript(self._focus, finding, run), remark)
+
+    @property
+    def over(self) -> str:
+        """Why no more can be played, if it is so."""
+        if self.gone:
+            return "The server has ended."
+        return "The time was up." if time.monotonic() >= self._deadline else ""
 
     def play(self, program: Program, only: Check | None = None) -> tuple[Run, tuple[Check, Finding] | None]:
         """Play a program, and return what happened and the first check that fails."""
         steps, newcomers = with_newcomers(self.arena, program)
         run = self.arena.play(steps, newcomers)
+        self.gone |= run.is_last
         for check in self.checks if only is None else (only,):
             finding = check.find(run)
             if finding is not None:
@@ -170,11 +200,9 @@ class Fuzzer:
             return self.smallest(self._focus.code)
         except Flaky:
             # What fails only now and then is a failure too, which cannot be made smaller.
-            assert self._focus is not None
-            finding, program, run = self.failures[self._focus.code]
-            return Failure(
-                self._focus, finding, program, self._transcript(self._focus, finding, run), steady=False
-            )
+            return self.known("It fails now and then only.")
+        except _Over:
+            return self.known(self.over)
         return None
 
     def smallest(self, code: str) -> Failure:
@@ -182,14 +210,14 @@ class Fuzzer:
         finding, program, run = self.failures[code]
         check = next(check for check in self.checks if check.code == code)
         candidates = iter(shorter(program))
-        while (candidate := next(candidates, None)) is not None:
+        while not self.over and (candidate := next(candidates, None)) is not None:
             found, failed = self.play(candidate, check)
-            if failed is not None:
+            if failed is not None and not found.is_last:
                 program, run, finding = candidate, found, failed[1]
                 candidates = iter(shorter(program))
-        if finding.at >= run.newcomers:
+        if finding.at >= run.newcomers and not self.over:
             run, finding = self._one_visit(check, finding, run)
-        return Failure(check, finding, program, self._transcript(check, finding, run))
+        return Failure(check, finding, program, self._transcript(check, finding, run), self.over)
 
     def _one_visit(self, check: Check, finding: Finding, run: Run) -> tuple[Run, Finding]:
         """Only the newcomer that saw what is wrong, if that is enough."""

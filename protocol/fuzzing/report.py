@@ -19,11 +19,10 @@ def show(report: Report, console: Console, *, reproduce: str) -> None:
     for failure in report.failures:
         console.rule(f"[red]{failure.check.code}")
         console.print(str(failure), markup=False, highlight=False, soft_wrap=True)
-    found = ", ".join(failure.check.code for failure in report.failures) or "nothing"
+    failed = ", ".join(failure.check.code for failure in report.failures)
+    found = " ".join(filter(None, (failed and f"{failed} failed.", report.ended))) or "all checks passed."
     console.print(
-        f"\n{report.coverage.programs} programs in {report.seconds:.1f} s, seed {report.seed}: {found} failed."
-        if report.failures
-        else f"\n{report.coverage.programs} programs in {report.seconds:.1f} s, seed {report.seed}: all checks passed.",
+        f"\n{report.coverage.programs} programs in {report.seconds:.1f} s, seed {report.seed}: {found}",
         markup=False,
         highlight=False,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from protocol.fuzzing.contract import Contract
 from protocol.testing.comparison import masked
+from protocol.testing.remote import NOBODY
 from protocol.testing.steps import (
     Body,
     Close,
@@ -115,6 +116,11 @@ class Run:
         return tuple(
             at for at, exchange in enumerate(self.exchanges) if isinstance(exchange.step, Fault | Vanish)
         )
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the server ended in it, or before."""
+        return any(NOBODY in exchange.refused.values() for exchange in self.exchanges)
 
     @cached_property
     def talks(self) -> tuple[Talk, ...]:

@@ -174,6 +174,31 @@ def test_a_server_that_lets_nobody_in_was_not_fuzzed(tmp_path: Path) -> None:
     assert "handshakes was accepted, most were answered with 401. Say who the clients are" in output
 
 
+@pytest.fixture
+def mortal() -> Iterator[str]:
+    """The address of a server whose process ends after a few connections."""
+    server = subprocess.Popen([sys.executable, "-m", "tests.fuzz.mortal"], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    try:
+        yield f"127.0.0.1:{server.stdout.readline().strip()}"
+    finally:
+        server.kill()
+        server.communicate()
+
+
+@pytest.mark.parametrize("check, text", [("server_error", "server_error failed. "), ("undeclared_close", "")])
+def test_a_server_that_ends_is_a_failure_and_what_was_found_is_kept(
+    check: str, text: str, mortal: str, tmp_path: Path
+) -> None:
+    code, output = run(
+        "fuzz", f"ws://{mortal}/ws", "--schema", f"http://{mortal}/asyncapi.json", "--seed", "1",
+        "--max-examples", "50", "--failures", tmp_path, "--check", check,
+    )  # fmt: skip
+    assert code == 1, output
+    assert f", seed 1: {text}The server has ended.\n" in output
+    assert (tmp_path / "server_error.json").exists() == bool(text)
+
+
 def test_a_server_that_is_not_there_cannot_be_fuzzed(tmp_path: Path) -> None:
     join = Transcript((Exchange(Connect(0)), Exchange(Send(0, "{}"))))
     join.save(tmp_path / "join.json")

@@ -4,6 +4,7 @@ from protocol import codes
 from protocol.fuzzing.checks.base import Check, Finding
 from protocol.fuzzing.contract import INTERNAL_CODES
 from protocol.fuzzing.run import Run
+from protocol.testing.remote import NOBODY
 from protocol.testing.steps import shortened
 
 _CRASHES = frozenset({codes.ABNORMAL, 1011})
@@ -15,6 +16,10 @@ def _server_error(run: Run) -> Finding | None:
         for client, text in exchange.crashed.items():
             return Finding(at, f"The application raised {text} on the connection of {client}.")
         for client, status in exchange.refused.items():
+            if status == NOBODY:
+                return Finding(
+                    at, f"The server has ended: nothing listened any more when {client} connected."
+                )
             if status >= 500 and not any(fault < at for fault in run.faults):
                 return Finding(at, f"The handshake of {client} was answered with {status}.")
         for client, (code, _) in exchange.closed.items():

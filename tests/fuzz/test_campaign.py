@@ -1,0 +1,75 @@
+"""How a campaign ends: by its time, by who interrupts it, and with what was found until then."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from protocol.fuzzing import fuzzer as module
+from protocol.fuzzing.arena import LocalArena
+from protocol.fuzzing.campaign import Campaign, Report
+from protocol.fuzzing.checks import Check, Finding
+from protocol.fuzzing.contract import Contract
+from protocol.fuzzing.fuzzer import Fuzzer
+from protocol.fuzzing.program import programs
+from protocol.fuzzing.run import Run
+from tests.fuzz import wrong_chat
+
+
+def arena() -> LocalArena:
+    return LocalArena(wrong_chat.create_app, Contract.of(wrong_chat.create_app()), measured=False)
+
+
+def test_who_interrupts_a_campaign_gets_what_was_found() -> None:
+    def interrupt(report: Report) -> None:
+        if report.failures:
+            raise KeyboardInterrupt
+
+    wrong = Check(
+        "wrong", "Nothing is right.", lambda run: Finding(0, "It is wrong.") if run.exchanges else None
+    )
+    campaign = Campaign(arena=arena(), checks=(wrong,), target="chat", seed=1, max_examples=5)
+    report = campaign.run(interrupt)
+    assert report.ended == "Interrupted."
+    assert [failure.check.code for failure in report.failures] == ["wrong"]
+
+
+def test_who_interrupts_while_a_failure_is_made_smaller_gets_it_as_it_is() -> None:
+    found: list[Run] = []
+
+    def find(run: Run) -> Finding:
+        if found:
+            raise KeyboardInterrupt
+        found.append(run)
+        return Finding(0, "It is wrong.")
+
+    wrong = Check("wrong", "Nothing is right.", find)
+    report = Campaign(arena=arena(), checks=(wrong,), target="chat", seed=1, max_examples=5).run()
+    assert [failure.remark for failure in report.failures] == ["Interrupted."]
+
+
+def test_nothing_is_played_after_the_deadline() -> None:
+    fuzzer = Fuzzer(arena(), (), deadline=0)
+    assert fuzzer.explore(programs(fuzzer.arena.contract), seed=1, database=None, max_examples=5) is None
+    assert fuzzer.coverage.programs == 0
+
+
+@pytest.mark.parametrize("phase", ["coverage", "stateful"])
+def test_a_failure_is_not_made_smaller_after_the_deadline(
+    phase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    looks: list[Run] = []
+
+    def find(run: Run) -> Finding:
+        looks.append(run)
+        clock.now = float("inf")
+        return Finding(0, "It is wrong.")
+
+    wrong = Check("wrong", "Nothing is right.", find)
+    campaign = Campaign(
+        arena=arena(), checks=(wrong,), target="chat", seed=1, max_examples=50, max_time=60, phases=[phase]
+    )
+    report = campaign.run()
+    assert len(looks) == 1
+    assert [failure.remark for failure in report.failures] == ["The time was up."]
