@@ -354,6 +354,10 @@ class Connection(HTTPConnection):
                 self._held = frame
                 break
 
+    def holds(self, replay: Replay) -> bool:
+        """Whether the last frame of ``replay`` still waits to be queued."""
+        return self._held is not None and self.replays[0] is replay
+
     def withdraw(self, replay: Replay) -> None:
         """A replay has nothing to send any more: the connection leaves its room."""
         if replay in self.replays:

@@ -187,6 +187,11 @@ class Recovery(Generic[T]):
             heard is not None and heard.epoch == self._read.epoch and heard.offset >= self._read.offset
         )
 
+    @property
+    def position(self) -> Position:
+        """Where a reader is that has got all that was taken; known from :meth:`begin` on."""
+        return Position(self._last.offset - len(self), self._last.epoch)
+
     def live(self, position: Position, item: T) -> bool:
         """A publication arrived, in the order of the stream. False: start over."""
         self._heard = position

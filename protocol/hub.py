@@ -132,7 +132,7 @@ class Hub:
         spec = await self.authorise(connection, name)
         async with self._visit(name, spec) as room:
             if connection in room:
-                return await self._again(room)
+                return await self._again(connection, room)
             if connection.id not in self.fanout.connections:
                 raise Disconnect(codes.GOING_AWAY)
             # Others may have been joined meanwhile.
@@ -325,10 +325,13 @@ class Hub:
             room.heard = None
             await self._broker.unsubscribe(room_channel(room.name))
 
-    async def _again(self, room: LocalRoom) -> Membership:
-        """A second join changes nothing and recovers nothing."""
+    async def _again(self, connection: Connection, room: LocalRoom) -> Membership:
+        """A second join changes nothing and recovers nothing: what is still to come follows on its position."""
         page = await self._broker.history(room_channel(room.name), history=room.spec.history)
         members = Members(0, ())
         if room.spec.presence:
             members = await self._presence.members(room.name)
-        return Membership(room.name, members, page.position)
+        position = room.heard
+        if (replay := room.joining.get(connection)) is not None:
+            position = replay.before if connection.holds(replay) else replay.position
+        return Membership(room.name, members, position or page.position)

@@ -24,10 +24,11 @@ class RoomReplay:
     It is ``started`` when the answer to the join is on its way.
 
     ``frame`` encodes a publication for the connection, or gives ``None`` for one that it does not get;
-    ``caught_up`` is called once, when live publications may go to the connection directly.
+    ``caught_up`` is called once, when live publications may go to the connection directly. ``before`` is the
+    :attr:`position` in front of the last frame.
     """
 
-    __slots__ = ("_beside", "_caught_up", "_frame", "_recovery", "started")
+    __slots__ = ("_beside", "_caught_up", "_frame", "_recovery", "before", "started")
 
     def __init__(
         self,
@@ -42,7 +43,13 @@ class RoomReplay:
         self._beside: deque[Publication] = deque()
         self._frame = frame
         self._caught_up = caught_up
+        self.before: Position | None = None
         self.started = False
+
+    @property
+    def position(self) -> Position | None:
+        """Where a connection is that has got every frame so far; ``None`` in a room without history."""
+        return None if self._recovery is None else self._recovery.position
 
     def live(self, publication: Publication) -> bool:
         """Hold a publication back. False: too much waits, or there is a hole."""
@@ -60,6 +67,7 @@ class RoomReplay:
     def next(self) -> Frame | None:
         """The next frame for the connection; ``None`` when there is none for now."""
         while True:
+            self.before = self.position
             if self._recovery is not None and len(self._recovery):
                 publication = self._recovery.pop()
             elif self._beside:

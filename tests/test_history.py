@@ -169,6 +169,17 @@ def test_what_was_missed_comes_first_and_the_live_follows() -> None:
         recovery.pop()
 
 
+def test_a_reader_is_behind_what_it_has_taken() -> None:
+    recovery: Recovery[int] = Recovery()
+    assert recovery.begin(at(4), [3, 4])
+    assert recovery.live(at(5), 5)
+    positions = [recovery.position]
+    while recovery:
+        recovery.pop()
+        positions.append(recovery.position)
+    assert positions == [at(2), at(3), at(4), at(5)]
+
+
 def test_nothing_can_be_taken_before_the_stream_is_read() -> None:
     recovery: Recovery[int] = Recovery()
     assert recovery.live(at(1), 1)

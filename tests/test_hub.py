@@ -365,6 +365,74 @@ async def test_a_message_larger_than_what_is_free_waits_in_a_recovery() -> None:
             ]  # fmt: skip
 
 
+def assert_follows_on(frames: list[dict[str, Any]], position: int) -> None:
+    """Whoever goes on from the last ``joined`` that has recovered nothing, or from the last message, lacks none."""
+    for frame in frames:
+        if frame["type"] == "text":
+            assert frame["offset"] == position + 1
+            position += 1
+        elif frame["type"] == "joined" and not frame["recovered"]:
+            assert frame["offset"] == position
+
+
+@pytest.mark.parametrize("recovers", [True, False])
+async def test_a_second_join_before_the_replay_skips_nothing_of_it(recovers: bool) -> None:
+    rig = Rig()
+    async with rig.client("bob") as bob:
+        await bob.request(Join(room="kept-1"))
+        for text in "abc":
+            await rig.chat.rooms["kept-1"].publish(Text(text=text))
+        epoch = (await rig.node.broker.history("room:kept-1", history=History())).position.epoch
+        async with rig.client("ann") as ann:
+            await ann.send(Join(room="kept-1", since=Position(0, epoch) if recovers else None, wait=1), id=1)
+            await ann.send(Join(room="kept-1"), id=2)
+            await settle()
+            await rig.chat.rooms["kept-1"].publish(Text(text="held back"))
+            await asyncio.sleep(1)
+            await settle()
+            assert [frame["type"] for frame in ann.frames[:2]] == ["joined", "joined"]
+            assert ann.frames[-1]["text"] == "held back"
+            assert_follows_on(ann.frames, 0 if recovers else 3)
+
+
+async def test_a_second_join_skips_no_message_that_waits_until_it_fits() -> None:
+    rig = Rig(outbox=Outbox(bytes=8192))
+    async with rig.client("bob") as bob:
+        await bob.request(Join(room="kept-1"))
+        for size in (10, 9000, 10):
+            await rig.chat.rooms["kept-1"].publish(Text(text="x" * size))
+            await settle()
+        epoch = (await rig.node.broker.history("room:kept-1", history=History())).position.epoch
+        async with rig.client("ann") as ann:
+            ann.pause()
+            await ann.send(Join(room="kept-1", since=Position(0, epoch)))
+            await settle()
+            connection = rig.connection("ann")
+            assert connection.holds(connection.replays[0])
+            await ann.send(Join(room="kept-1"))
+            await settle()
+            ann.resume()
+            await settle()
+            assert [frame["offset"] for frame in ann.frames] == [3, 1, 1, 2, 3]
+            assert_follows_on(ann.frames, 0)
+
+
+async def test_a_second_join_skips_nothing_that_is_on_its_way_to_the_node() -> None:
+    rig = Rig()
+    async with rig.client("ann") as ann:
+        await ann.request(Join(room="kept-1"))
+        await rig.chat.rooms["kept-1"].publish(Text(text="a"))
+        late: list[Any] = []
+        rig.node.broker._deliver = late.append  # type: ignore[attr-defined]
+        await rig.chat.rooms["kept-1"].publish(Text(text="late"))
+        await ann.send(Join(room="kept-1"))
+        await settle()
+        rig.node.hub.fanout.deliver(*late)
+        await settle()
+        assert [frame["offset"] for frame in ann.frames] == [1, 1, 2]
+        assert_follows_on(ann.frames, 0)
+
+
 async def test_what_waits_for_the_answer_to_a_join_is_not_dropped_for_what_waits_beside_it() -> None:
     class Line(Message, type="line", slow="drop_oldest"):
         text: str
