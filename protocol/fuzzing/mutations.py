@@ -53,7 +53,7 @@ _JUNK: Final[tuple[Any, ...]] = (
     {"": None},
 )
 _NAMES: Final = ("extra", "__proto__", "constructor", "toString", "", "Type", "\0", "id ")
-_LARGE: Final = 20_000
+LARGE: Final = 20_000
 """The bytes that are added: far too much for most fields, and not too much for a frame of 64 KiB."""
 _HUGE: Final = 10**4_000  # more digits Python does not write by default
 
@@ -71,13 +71,13 @@ def mutated(
     value = draw(st.sampled_from(values))
     if mutation is Mutation.DUPLICATE_KEY:
         return f"{written(message)[:-1]}, {written(path[0])}: {written(value)}}}", path
-    return written(_replaced(message, path, value)), path
+    return written(replaced(message, path, value)), path
 
 
 def places(mutation: Mutation, schema: JsonSchema, tag: str, message: Any) -> list[tuple[Path, list[Any]]]:
     """Where in ``message`` there is a reason for ``mutation``, and the values that may stand there instead."""
     choices = _CHOICES[mutation]
-    return [(path, found) for path, value in _walk(message) if (found := choices(schema, tag, path, value))]
+    return [(path, found) for path, value in walk(message) if (found := choices(schema, tag, path, value))]
 
 
 def written(value: Any) -> str:
@@ -85,7 +85,7 @@ def written(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _walk(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+def walk(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
     """Every value in ``value`` with its place, itself first."""
     yield path, value
     inner: Iterable[tuple[str | int, Any]] = ()
@@ -94,10 +94,11 @@ def _walk(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
     elif isinstance(value, list):
         inner = enumerate(value)
     for step, item in inner:
-        yield from _walk(item, (*path, step))
+        yield from walk(item, (*path, step))
 
 
-def _replaced(message: Any, path: Path, value: Any) -> Any:
+def replaced(message: Any, path: Path, value: Any) -> Any:
+    """``message`` with ``value`` at ``path``, or without it for ``REMOVED``; the message itself stays as it is."""
     if not path:
         return value
     changed = deepcopy(message)
@@ -111,7 +112,8 @@ def _replaced(message: Any, path: Path, value: Any) -> Any:
     return changed
 
 
-def _kind(value: Any) -> str:
+def kind(value: Any) -> str:
+    """One word for each JSON type."""
     return (
         "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
     )
@@ -126,7 +128,7 @@ def _retypes(schema: JsonSchema, tag: str, path: Path, value: Any) -> list[Any]:
     if not path:
         return []
     near = [[value], {"": value}] if isinstance(value, str | list | dict) else [str(value), json.dumps(value)]
-    return [*near, *(junk for junk in _JUNK if _kind(junk) != _kind(value))]
+    return [*near, *(junk for junk in _JUNK if kind(junk) != kind(value))]
 
 
 def _extras(schema: JsonSchema, tag: str, path: Path, value: Any) -> list[Any]:
@@ -158,12 +160,12 @@ def _oversizes(schema: JsonSchema, tag: str, path: Path, value: Any) -> list[Any
     if not path:
         return []
     if isinstance(value, str):
-        return [(value or "a") * (_LARGE // len(written(value))), value + " " * _LARGE]
+        return [(value or "a") * (LARGE // len(written(value))), value + " " * LARGE]
     if isinstance(value, list):
-        return [[*value, *[item] * (_LARGE // len(written([item])))] for item in (*value[:1], None)]
+        return [[*value, *[item] * (LARGE // len(written([item])))] for item in (*value[:1], None)]
     if isinstance(value, dict):
-        return [{**value, **{str(number): None for number in range(_LARGE // 16)}}]
-    return [_HUGE] if _kind(value) == "number" else []
+        return [{**value, **{str(number): None for number in range(LARGE // 16)}}]
+    return [_HUGE] if kind(value) == "number" else []
 
 
 def _duplicates(schema: JsonSchema, tag: str, path: Path, value: Any) -> list[Any]:
@@ -184,14 +186,14 @@ def _outside(schema: JsonSchema, value: Any) -> list[Any]:
         more = {**value, **{str(number): None for number in range(schema.get("maxProperties", 0) + 1)}}
         few = dict(list(value.items())[: max(0, schema.get("minProperties", 1) - 1)])
         return [found for found, key in ((more, "maxProperties"), (few, "minProperties")) if key in schema]
-    return _numbers_outside(schema, value) if _kind(value) == "number" else []
+    return _numbers_outside(schema, value) if kind(value) == "number" else []
 
 
 def _strings_outside(schema: JsonSchema, value: str) -> list[Any]:
     found = []
     if schema.get("minLength"):
         found += [value[: schema["minLength"] - 1], ""]
-    if (high := schema.get("maxLength")) is not None and high < _LARGE:
+    if (high := schema.get("maxLength")) is not None and high < LARGE:
         found += [value + (value[-1:] or "a") * (high + 1 - len(value)), value.ljust(high + 1)]
     if schema.keys() & {"pattern", "format", "enum", "contentSchema", "contentEncoding"}:
         found += [
@@ -210,7 +212,7 @@ def _strings_outside(schema: JsonSchema, value: str) -> list[Any]:
 def _arrays_outside(schema: JsonSchema, value: list[Any]) -> list[Any]:
     filler = value[-1:] or [None]
     found = [value[: schema["minItems"] - 1]] if schema.get("minItems") else []
-    if (high := schema.get("maxItems")) is not None and high < _LARGE // 4:
+    if (high := schema.get("maxItems")) is not None and high < LARGE // 4:
         found.append(value + filler * (high + 1 - len(value)))
     if schema.get("uniqueItems") and value:
         found.append([*value, value[0]])
