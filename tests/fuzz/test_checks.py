@@ -154,6 +154,38 @@ def test_a_path_lets_its_client_into_the_room_that_it_names() -> None:
     assert finding.detail.startswith("0 is not in 'b', and got ")
 
 
+def test_a_path_lets_nobody_into_a_room_in_whose_name_a_letter_of_it_stands() -> None:
+    for room, value in (("main", "a"), ("room-12", "1"), ("lobby", "lob"), ("a1", "b")):
+        talk = Exchange(Connect(0, f"/ws/{value}"), {0: (frame("said", room=room, text="x"),)})
+        assert isolation.find(run(talk)) is not None
+    for room, value in (("a:main", "a"), ("room1", "1"), ("room-12", "12"), ("xa-a", "a"), ("B_-2", "B_-2")):
+        talk = Exchange(Connect(0, f"/ws/{value}"), {0: (frame("said", room=room, text="x"),)})
+        assert isolation.find(run(talk)) is None
+
+
+def test_what_is_refused_reaches_nobody_else() -> None:
+    refusal = (frame("error", code="invalid_message"),)
+
+    def told(text: str, *before: Exchange, hears: str = "secret") -> Run:
+        broken = frame("say", room="a", text=text, more=1)
+        heard = (frame("said", room="a", text=hears),)
+        return run(
+            Exchange(Connect(0)),
+            Exchange(Connect(1)),
+            *before,
+            Exchange(Send(0, broken), {0: refusal, 1: heard}),
+        )
+
+    finding = negative_data_rejection.find(told("secret"))
+    assert finding is not None
+    assert finding.detail.endswith('reached 1: {"type":"said","room":"a","text":"secret"}')
+    # What somebody has said before may come late, and so may what nobody has said.
+    before = Exchange(Send(1, frame("say", room="a", text="secret")))
+    assert negative_data_rejection.find(told("secret", before)) is None
+    assert negative_data_rejection.find(told("secret", hears="another")) is None
+    assert negative_data_rejection.find(told("said", hears="said")) is None
+
+
 def test_newcomers_begin_where_the_program_ends_even_if_some_of_it_could_not_be_played() -> None:
     steps: tuple[Step, ...] = (Connect(0), Send(1, "{}"), Close(0), Connect(0), Close(0))
     arena = LocalArena(wrong_chat.create_app, Contract.of(wrong_chat.create_app()))

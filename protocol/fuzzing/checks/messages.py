@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from protocol.fuzzing.checks.base import Check, Finding
+from protocol.fuzzing.checks.rooms import named_room, texts
 from protocol.fuzzing.contract import BROKEN_CODES, Contract
 from protocol.fuzzing.run import Received, Run, Sent, Talk
 from protocol.testing.steps import Send, shortened
@@ -121,7 +122,39 @@ def _negative_data_rejection(run: Run) -> Finding | None:
                 f"{len(broken) - len(errors)} frames of {talk.client} that the server must refuse got no error: "
                 f"{broken[0].objection}",
             )
+        if isinstance(run.exchanges[at].step, Send) and (heard := _heard(run, talk, broken[0])) is not None:
+            hearer, frame = heard
+            return Finding(
+                at,
+                f"What the server must refuse ({broken[0].objection}) reached {hearer.client}: "
+                f"{shortened(frame.data)}",
+            )
     return None
+
+
+def _heard(run: Run, talk: Talk, broken: Sent) -> tuple[Talk, Received] | None:
+    """Who got something of a broken frame, and what: a text that nobody had said or heard before."""
+    contract, at = run.contract, broken.at
+    if talk.ended is not None and talk.last == at:
+        return None  # Who hears that it has gone may hear what it is called.
+    frames = [
+        (other, frame)
+        for other in run.talks
+        if other is not talk
+        for frame in other.received
+        if frame.at == at and frame.ref is None and frame.tag != contract.error
+    ]
+    if not frames:
+        return None
+    known = {"", *contract.grammar.schemas, *contract.sends}
+    for other in run.talks:
+        before: tuple[Sent | Received, ...] = (*other.sent, *other.received)
+        for one in before:
+            if one.at < at:
+                known.update(texts(one.body))
+    room = None if contract.room is None else named_room(contract.room, broken)
+    said = set(texts(broken.body)) - known - {room}
+    return next(((other, frame) for other, frame in frames if not said.isdisjoint(texts(frame.body))), None)
 
 
 def _positive_data_acceptance(run: Run) -> Finding | None:
@@ -176,7 +209,7 @@ request_reply = Check(
 )
 negative_data_rejection = Check(
     "negative_data_rejection",
-    "What the schema does not allow is refused by an error or a close, never silently, and has no effect.",
+    "What the schema does not allow is refused by an error or a close, never silently, and nobody else hears of it.",
     _negative_data_rejection,
 )
 positive_data_acceptance = Check(

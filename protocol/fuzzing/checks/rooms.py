@@ -1,5 +1,6 @@
 """Checks between connections: who hears what, in which order, and what is left when everybody is gone."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -66,7 +67,7 @@ class _Presence:
     def inside(self, room: str, at: int) -> bool:
         """Whether the connection may be in the room at the beginning of the exchange, or joins in it."""
         # A path may enter the room by itself, whose name may say more than the parameter does.
-        found = any(value in room for value in self._talk.parameters.values())
+        found = any(_is_part(value, room) for value in self._talk.parameters.values())
         for when, inside in self._timeline.get(room, ()):
             if when < at:
                 found = inside
@@ -120,18 +121,31 @@ def _outsider(
             and named_room(rules, sent) == room
             and sent.tag not in rules.joins | rules.leaves
         ):
-            said = set(_texts(sent.body)) - {room, sent.tag}
-            if said & set(_texts(frame.body)):
+            said = set(texts(sent.body)) - {room, sent.tag}
+            if said & set(texts(frame.body)):
                 return str(senders[0].client)
     return None
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _is_part(value: str, name: str) -> bool:
+    """Whether ``value`` stands in the name of a room, and not in the midst of a word or a number of it."""
+    return any(
+        not (_in_one(name[: found.start()][-1:], value[:1]) or _in_one(value[-1:], name[found.end() :][:1]))
+        for found in re.finditer(re.escape(value), name)
+    )
+
+
+def _in_one(one: str, other: str) -> bool:
+    return (one.isalpha() and other.isalpha()) or (one.isdigit() and other.isdigit())
+
+
+def texts(value: Any) -> Iterator[str]:
+    """All texts that a message says."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
+            yield from texts(item)
 
 
 # Order.
@@ -320,7 +334,7 @@ def visits(contract: Contract, steps: tuple[Any, ...]) -> list[tuple[Connect | S
             room = named_room(rules, sent)
             if sent.tag not in rules.joins or room is None or not isinstance(step, Send):
                 return found
-            if any(value in room for value in paths):
+            if any(_is_part(value, room) for value in paths):
                 return found  # Its path has let somebody in already.
             if room not in rooms and len(rooms) < 2:
                 rooms.add(room)
