@@ -88,14 +88,23 @@ class Dispatcher:
         async with asyncio.timeout(timeout):
             while True:
                 item = await self._reader.next_of(types or (BaseModel,))
-                try:
-                    message = self._admit(item, self._time())
-                except Exception as error:  # noqa: BLE001 a refusal answers the peer; the caller waits on
-                    await self._answers.failed(error, item.request, item.body)
-                else:
-                    self._answers.acknowledge(item.request)
-                    if message is not None:
-                        return message
+                started = self._time()
+                message = self._admitted(item, started)
+                if item.error is not None:
+                    await self._pass_over(item, item.error, started)
+                    continue
+                self._answers.acknowledge(item.request)
+                if message is not None:
+                    return message
+
+    async def _pass_over(self, item: Handling, error: Exception, started: float) -> None:
+        """Answer a message that is refused, while somebody waits for the next one."""
+        try:
+            await self._call(None, None, item, started)
+        except asyncio.CancelledError:
+            # Nobody waits any more, and the message has to be answered all the same.
+            self._answers.refuse(error, item.request.id)
+            raise
 
     def stop(self, code: int, reason: str) -> None:
         self._ending = (code, reason)
@@ -201,16 +210,19 @@ class Dispatcher:
 
     def _turn(self, item: Handling) -> Coroutine[Any, Any, None]:
         """Admit a message; what is returned handles it, or answers why not."""
-        if item.error is not None:
-            return self._refuse(item, item.error)
         started = self._time()
-        try:
-            message = self._admit(item, started)
-        except Exception as error:  # noqa: BLE001 whatever an application's transform raises
-            return self._refuse(item, error, started)
+        message = self._admitted(item, started) if item.error is None else None
         handler = None if message is None else self._handlers.get(type(message))
         call = self._call if handler is None or not handler.concurrent else self._call_beside
         return call(handler, message, item, started)
+
+    def _admitted(self, item: Handling, now: float) -> BaseModel | None:
+        """What is to be handled; ``None`` where a transform dropped the message, or it has an ``error`` now."""
+        try:
+            return self._admit(item, now)
+        except Exception as error:  # noqa: BLE001 whatever an application's transform raises
+            item.error = error
+            return None
 
     def _admit(self, item: Handling, now: float) -> BaseModel | None:
         """The limit stage and the inbound transforms; ``None`` where one of them dropped the message."""
@@ -225,17 +237,16 @@ class Dispatcher:
         except ValidationError as error:
             raise self._pipeline.registry.inbound.invalid(error, item.request) from None
 
-    async def _refuse(self, item: Handling, error: Exception, started: float | None = None) -> None:
-        outcome = await self._answers.failed(error, item.request, item.body)
-        if started is not None:
-            self._handled(item, outcome, started)
-
     async def _call(
         self, handler: Handler | None, message: BaseModel | None, item: Handling, started: float
     ) -> None:
         token = handling.set(item)
         outcome = codes.CANCELLED
         try:
+            if (refusal := item.error) is not None:
+                item.error = None  # its traceback refers to the item
+                outcome = await self._answers.failed(refusal, item.request, item.body)
+                return
             if message is None:
                 self._answers.acknowledge(item.request)
             elif handler is None:
@@ -252,8 +263,8 @@ class Dispatcher:
             if item.joined:
                 self._node.hub.release(item)
             handling.reset(token)
-            if self._observers:
-                self._handled(item, outcome, started)
+            if self._observers and item.message is not None:
+                self._handled(item.message, outcome, started)
 
     async def _call_beside(
         self, handler: Handler | None, message: BaseModel | None, item: Handling, started: float
@@ -275,7 +286,6 @@ class Dispatcher:
             raise UnknownType("Nothing handles this message now.", id=item.request.id, frame=item.body)
         await self._forward(item.body, None if message is item.message else message, item.request)
 
-    def _handled(self, item: Handling, outcome: str, started: float) -> None:
-        assert item.message is not None
+    def _handled(self, message: BaseModel, outcome: str, started: float) -> None:
         for observer in self._observers:
-            observer.message_handled(self._tag(item.message), outcome, self._time() - started)
+            observer.message_handled(self._tag(message), outcome, self._time() - started)

@@ -765,6 +765,34 @@ async def test_a_message_taken_out_of_the_order_passes_limits_and_transforms() -
         assert (await client.expect(Done)).name == "ANN"
 
 
+async def test_a_message_that_is_refused_as_a_wait_ends_is_answered_all_the_same() -> None:
+    class Wrong(Reject, code="wrong"):
+        pass
+
+    chat = MessageProtocol("Work", receives=Hello)
+
+    @chat.on(Work, emits=Done)
+    async def work(message: Work, connection: Connection) -> Done:
+        with suppress(TimeoutError):
+            await connection.receive(Hello, timeout=1)
+        return Done(name="over")
+
+    @chat.transform()
+    def checked(message: Hello) -> Hello:
+        raise Wrong(detail=message.name)
+
+    @chat.exception_handler(Wrong)
+    async def explained(connection: Connection, error: Wrong) -> None:
+        await asyncio.sleep(5)
+
+    async with Client(served(chat)) as client:
+        await client.send(Work(), id=1)
+        await client.send(Hello(name="ann"), id=2)
+        await client.expect("done", ref=1, within=2)
+        refused = await client.expect("error", ref=2)
+        assert (refused["code"], refused["detail"]) == ("wrong", "ann")
+
+
 async def test_who_floods_instead_of_saying_what_is_asked_is_closed() -> None:
     chat = MessageProtocol("Work", receives=Hello)
 
@@ -866,6 +894,42 @@ async def test_an_exception_handler_sees_the_frame_and_may_answer_or_close() -> 
         ]  # fmt: skip
         await client.send('{"type":"work","name":1,"id":"stop"}')
         assert await client.expect_close() == (4000, "stop")
+
+
+async def test_an_exception_handler_sees_the_request_and_may_join_whatever_was_refused() -> None:
+    chat = MessageProtocol("Work", receives=Hello, sends=Number)
+    requests: list[Any] = []
+
+    @chat.room("{name}")
+    async def room(connection: Connection, name: str) -> None: ...
+
+    @chat.transform()
+    def checked(message: Work | Hello) -> Work | Hello:
+        raise LookupError
+
+    @chat.on(Work, emits=Done)
+    async def work(message: Work) -> None: ...
+
+    @chat.on(Enter)
+    async def enter(message: Enter, connection: Connection) -> None:
+        with suppress(TimeoutError):
+            await connection.receive(Hello, timeout=1)
+
+    @chat.exception_handler(Exception)
+    async def refused(connection: Connection, error: Exception) -> None:
+        requests.append(connection.request.id)
+        await connection.join(f"a{connection.request.id}")
+
+    async with Client(served(chat)) as client:
+        await client.send(Work(), id=1)
+        await client.send({"type": "unknown", "id": 2})
+        await client.send(Enter(), id=3)
+        await client.send(Hello(name="ann"), id=4)
+        await client.expect("ack", ref=3, within=2)
+        assert requests == [1, 2, 4]
+        for id in requests:
+            await chat.rooms[f"a{id}"].publish(Number(value=id))
+            await client.expect("number", value=id)
 
 
 async def test_a_refusal_by_on_connect_is_said_before_the_close() -> None:
