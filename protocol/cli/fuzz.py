@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from protocol.fuzzing.arena import Arena, Login
     from protocol.fuzzing.campaign import Report
     from protocol.fuzzing.contract import Contract
+    from protocol.fuzzing.rooms import RoomRules
 
 
 @click.command()
@@ -75,6 +76,11 @@ def fuzz(target: str, **options: Any) -> None:
         raise click.ClickException(f"There is no phase {min(unknown)!r}; there are {', '.join(PHASES)}.")
     if options["write_test"] is not None and urlsplit(target).scheme in {"ws", "wss"}:
         raise click.ClickException("--write-test needs MODULE:FACTORY: a test makes its own application.")
+    if options["write_test"] is not None and (options["tokens"] or options["channel"] is not None):
+        raise click.ClickException(
+            "--write-test writes down no --token and no --channel: say who the clients are by --login, and keep "
+            "a document of one channel."
+        )
     try:
         campaign = Campaign(
             arena=_arena(target, options),
@@ -102,7 +108,15 @@ def fuzz(target: str, **options: Any) -> None:
             json.dumps(reports.as_json(report), indent=2, ensure_ascii=False) + "\n"
         )
     if options["write_test"] is not None:
-        reports.write_test(report, options["write_test"], login=options["login"])
+        reports.write_test(
+            report,
+            options["write_test"],
+            login=options["login"],
+            document=_document(options),
+            rooms=_rooms(options),
+            only=options["only"] or None,
+            without=options["without"],
+        )
     sys.exit(bool(report.failures or report.ended))
 
 
@@ -146,8 +160,7 @@ def _arena(target: str, options: Mapping[str, Any]) -> "Arena":
 
     login = _login(options)
     contract: Contract | None = None
-    if options["schema"] is not None:
-        document = Reader.load(read(options["schema"])).document
+    if (document := _document(options)) is not None:
         contract = Contract.of_document(document, channel=options["channel"])
     if urlsplit(target).scheme in {"ws", "wss"}:
         if options["nodes"]:
@@ -164,17 +177,25 @@ def _arena(target: str, options: Mapping[str, Any]) -> "Arena":
     return local(create_app, contract, nodes=options["nodes"], login=login)
 
 
+def _document(options: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The document that is given."""
+    return None if options["schema"] is None else Reader.load(read(options["schema"])).document
+
+
 def _with_rooms(contract: "Contract", options: Mapping[str, Any]) -> "Contract":
     """The contract with the rules for rooms that are given."""
+    rooms = _rooms(options)
+    return contract if rooms is None else contract.with_rooms(rooms)
+
+
+def _rooms(options: Mapping[str, Any]) -> "RoomRules | None":
     from protocol.fuzzing.rooms import RoomRules
 
     if options["room"] is not None:
-        return contract.with_rooms(
-            RoomRules(options["room"], frozenset(options["joins"]), frozenset(options["leaves"]))
-        )
+        return RoomRules(options["room"], frozenset(options["joins"]), frozenset(options["leaves"]))
     if options["joins"] or options["leaves"]:
         raise ConfigurationError("--join and --leave need --room: which member of those messages names it?")
-    return contract
+    return None
 
 
 def _login(options: Mapping[str, Any]) -> "Login | None":

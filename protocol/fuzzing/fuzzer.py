@@ -337,14 +337,18 @@ def verify(
     document: Mapping[str, Any] | None = None,
     login: Login | None = None,
     rooms: RoomRules | None = None,
+    only: Collection[str] | None = None,
+    without: Collection[str] = (),
+    checks: Iterable[Check] = (),
 ) -> None:
-    """Play the steps of a transcript against a fresh application, and hold it to every check.
+    """Play the steps of a transcript against a fresh application, and hold it to the checks.
 
-    What came back then does not matter. Raises ``CheckFailed``.
+    What came back then does not matter. The options are those of :func:`fuzz_test`. Raises ``CheckFailed``.
     """
+    chosen = selected(only=only, without=without, more=checks)
     contract = _contract(create_app, document, rooms)
     arena = local(create_app, contract, nodes=transcript.nodes, login=login)
-    failure = Fuzzer(arena, selected()).check(connected(transcript.steps))
+    failure = Fuzzer(arena, chosen).check(connected(transcript.steps))
     if failure is not None:
         raise failure_of(failure.check.code)(str(failure))
 

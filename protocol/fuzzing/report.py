@@ -1,7 +1,7 @@
 """What a campaign found, for people and for programs: text, JUnit's XML, JSON, and a test to keep."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 from xml.etree.ElementTree import Element, ElementTree, SubElement
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from protocol.fuzzing.campaign import Report
 from protocol.fuzzing.fuzzer import Failure
+from protocol.fuzzing.rooms import RoomRules
 
 
 def show(report: Report, console: Console, *, reproduce: str) -> None:
@@ -106,10 +107,10 @@ import json
 
 import pytest
 {imports}
-from protocol.fuzzing import verify
+from protocol.fuzzing import {names}
 from protocol.testing.transcript import Transcript
 
-TRANSCRIPTS = {transcripts}
+{constants}TRANSCRIPTS = {transcripts}
 
 
 @pytest.mark.parametrize("text", TRANSCRIPTS.values(), ids=TRANSCRIPTS)
@@ -118,10 +119,19 @@ def test_what_the_fuzzer_found_stays_mended(text: str) -> None:
 '''
 
 
-def write_test(report: Report, path: Path, *, login: str | None = None) -> None:
-    """Write a file for pytest that plays what failed against ``MODULE:FACTORY``, and holds it to the checks.
+def write_test(
+    report: Report,
+    path: Path,
+    *,
+    login: str | None = None,
+    document: Mapping[str, Any] | None = None,
+    rooms: RoomRules | None = None,
+    only: Collection[str] | None = None,
+    without: Collection[str] = (),
+) -> None:
+    """Write a file for pytest that plays what failed against ``MODULE:FACTORY``, and holds it to the same checks.
 
-    ``login``: the ``MODULE:FUNC`` that says who a client is.
+    ``login``: the ``MODULE:FUNC`` that says who a client is. The rest is as for :func:`protocol.fuzzing.verify`.
     """
     factory, *logins = (place.partition(":")[::2] for place in (report.target, login) if place is not None)
     arguments = [
@@ -129,6 +139,15 @@ def write_test(report: Report, path: Path, *, login: str | None = None) -> None:
         "Transcript.from_json(json.loads(text))",
         *(f"login={name}" for _, name in logins),
     ]
+    if document is not None:
+        arguments.append("document=DOCUMENT")
+    if rooms is not None:
+        joins, leaves = (f"frozenset({sorted(tags)!r})" for tags in (rooms.joins, rooms.leaves))
+        arguments.append(f"rooms=RoomRules({rooms.member!r}, {joins}, {leaves})")
+    if only is not None:
+        arguments.append(f"only={sorted(only)!r}")
+    if without:
+        arguments.append(f"without={sorted(without)!r}")
     lines = [
         f"    {failure.check.code!r}: {json.dumps(failure.transcript.to_json())!r},\n"
         for failure in report.failures
@@ -136,6 +155,8 @@ def write_test(report: Report, path: Path, *, login: str | None = None) -> None:
     path.write_text(
         _TEST.format(
             imports="".join(f"from {module} import {name}\n" for module, name in (factory, *logins)),
+            names="verify" if rooms is None else "RoomRules, verify",
+            constants="" if document is None else f"DOCUMENT = json.loads({json.dumps(document)!r})\n",
             arguments=", ".join(arguments),
             transcripts="{\n" + "".join(lines) + "}" if lines else "{}",
         )

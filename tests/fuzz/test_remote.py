@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from protocol import asyncapi
+from protocol.asyncapi.served import sockets
 from protocol.cli.main import main
 from protocol.cli.targets import read
 from protocol.fuzzing.arena import RemoteArena
@@ -18,7 +20,7 @@ from protocol.fuzzing.checks import CHECKS
 from protocol.fuzzing.contract import Contract
 from protocol.testing.steps import Connect, Send
 from protocol.testing.transcript import Exchange, Transcript
-from tests.fuzz import wrong_chat
+from tests.fuzz import clubs, wrong_chat
 from tests.fuzz.chat import create_app, login
 from tests.fuzz.serving import serving
 
@@ -101,6 +103,22 @@ def test_the_test_that_is_written_fails_until_the_bug_is_mended(tmp_path: Path) 
     assert played(written) == (0, "1 passed")
 
 
+def test_the_test_that_is_written_knows_rooms_document_and_checks(tmp_path: Path) -> None:
+    written = tmp_path / "test_found.py"
+    document = tmp_path / "clubs.json"
+    served = clubs.for_outsiders()
+    document.write_text(json.dumps(asyncapi.document(served, next(sockets(served)).protocol)))  # type: ignore[arg-type]
+    code, output = run(
+        "fuzz", "tests.fuzz.clubs:for_outsiders", "--failures", tmp_path, "--phase", "stateful", "--seed", "1",
+        "--max-examples", "300", "--check", "isolation", "--room", "club", "--join", "come", "--leave", "go",
+        "--schema", document, "--write-test", written,
+    )  # fmt: skip
+    assert code == 1, output
+    assert "document=DOCUMENT, rooms=RoomRules('club', " in written.read_text()
+    assert "only=['isolation'])" in written.read_text()
+    assert played(written) == (1, "1 failed")
+
+
 def played(test: Path) -> tuple[int, str]:
     """What pytest says of a file, without the configuration of this repository."""
     command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "-p", "no:cacheprovider", str(test)]
@@ -157,6 +175,10 @@ def test_a_recorded_refusal_is_replayed(chat: str, tmp_path: Path) -> None:
         ),
         (("fuzz", "examples.rooms:app", "--nodes", "2"), "examples.rooms:app is one."),
         (("fuzz", "examples.rooms:app", "--write-test", "test_it.py"), "need MODULE:FACTORY"),
+        (
+            ("fuzz", "tests.fuzz.chat:create_app", "--write-test", "test_it.py", "--token", "secret"),
+            "--write-test writes down no --token",
+        ),
         (("replay", __file__, "ws://127.0.0.1:1/ws"), "is no transcript"),
     ],
 )
