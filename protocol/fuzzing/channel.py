@@ -12,7 +12,7 @@ from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.contract import Contract, Range, discriminators
 from protocol.fuzzing.grammar import MAX_FRAME, Grammar
 from protocol.fuzzing.jsonschema import JsonSchema
-from protocol.fuzzing.rooms import Address, names_of, recognised
+from protocol.fuzzing.rooms import Address, recognised
 from protocol.testing.transcript import Barrier
 
 
@@ -82,7 +82,7 @@ class Channel:
             room=recognised(
                 grammar.schemas,
                 addresses,
-                names_of(room["pattern"] for room in self._channel.get("x-rooms", ())),
+                tuple(room["pattern"] for room in self._channel.get("x-rooms", ())),
             ),
         )
 

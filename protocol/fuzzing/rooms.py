@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from protocol.fuzzing.jsonschema import JsonSchema, alternatives
+from protocol.rooms import PARAMETER
 
 JOINING: Final = frozenset({"join", "enter", "subscribe", "sub"})
 LEAVING: Final = frozenset({"leave", "exit", "part", "unsubscribe", "unsub"})
@@ -25,13 +26,30 @@ class RoomRules:
         member: the member of a message that names a room, and the parameter of a path that does.
         joins: the tags of messages that let one in.
         leaves: the tags of those that let one out.
-        names: some that a declared room has, where the schema of the member says less.
+        patterns: those of the declared rooms, where the schema of the member says less.
     """
 
     member: str
     joins: frozenset[str] = frozenset()
     leaves: frozenset[str] = frozenset()
-    names: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Some names that declared rooms have."""
+        return tuple(_PARAMETER.sub(value, pattern) for value in _VALUES for pattern in self.patterns)
+
+    def fresh(self, room: str, suffix: str) -> str:
+        """The name of another such room: a declared one differs by what its last parameter ends with, if at all."""
+        for pattern in self.patterns:
+            match = re.compile(
+                f"({PARAMETER})".join(map(re.escape, _PARAMETER.split(pattern)[::2]))
+            ).fullmatch
+            if (found := match(room)) is not None:
+                end = found.end(found.lastindex or 0)
+                named = room[:end] + suffix + room[end:]
+                return named if found.lastindex is not None and match(named) else room
+        return room + suffix
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,29 +88,23 @@ def _values(parameter: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(str, (*usual, *parameter.get("examples", ()), *_VALUES))))
 
 
-def names_of(patterns: Iterable[str]) -> tuple[str, ...]:
-    """Names that rooms have whose patterns are declared."""
-    patterns = tuple(patterns)
-    return tuple(_PARAMETER.sub(value, pattern) for value in _VALUES for pattern in patterns)
-
-
 def recognised(
-    schemas: Mapping[str, JsonSchema], addresses: Iterable[Address], names: tuple[str, ...]
+    schemas: Mapping[str, JsonSchema], addresses: Iterable[Address], patterns: tuple[str, ...]
 ) -> RoomRules | None:
     """The rules that can be told from the words of a document: the tags, the members, the parameters of its paths.
 
-    Where rooms are declared (``names``), the only text of a message that joins is the name of one.
+    Where rooms are declared (``patterns``), the only text of a message that joins is the name of one.
     """
     parameters = {name for address in addresses for name, _ in address.parameters}
     joining = [tag for tag in schemas if _says(tag, JOINING)]
-    declared = [texts[0] for tag in joining if names and len(texts := _texts(schemas[tag])) == 1]
+    declared = [texts[0] for tag in joining if patterns and len(texts := _texts(schemas[tag])) == 1]
     for member in (*ROOM_MEMBERS, *declared):
         tags = [tag for tag in schemas if member in schemas[tag].get("properties", {})]
         rules = RoomRules(
             member,
             frozenset(tag for tag in tags if tag in joining),
             frozenset(tag for tag in tags if _says(tag, LEAVING)),
-            names,
+            patterns,
         )
         if rules.joins or member in parameters:
             return rules

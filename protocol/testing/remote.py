@@ -35,12 +35,13 @@ class FreshRooms:
     """Gives each room that a message names in ``member`` a name that nobody has used.
 
     Only what is on the wire is called so: what comes back has the names that were given. Rooms that the server has
-    named itself keep their names, and so do those whose fresh name would not be one by ``fits``.
+    named itself keep their names. ``fresh`` makes a name of the given one and of a text that nobody has used, which
+    has to be in it as it is; or it returns the given one.
     """
 
-    def __init__(self, member: str, fits: Callable[[str], bool]) -> None:
-        self._fits = fits
-        self._named = re.compile(rf'("{re.escape(member)}"\s*:\s*")([A-Za-z0-9][A-Za-z0-9_-]{{0,63}})(?=")')
+    def __init__(self, member: str, fresh: Callable[[str, str], str]) -> None:
+        self._fresh = fresh
+        self._named = re.compile(rf'("{re.escape(member)}"\s*:\s*")([^"\\]+)(?=")')
         self._suffix = "".join(secrets.choice(_ALPHABET) for _ in range(8))
         self._known: set[str] = set()
 
@@ -52,8 +53,7 @@ class FreshRooms:
 
     def name(self, room: str) -> str:
         """What a room is called on the wire."""
-        fresh = room + self._suffix
-        return room if room in self._known or not self._fits(fresh) else fresh
+        return room if room in self._known else self._fresh(room, self._suffix)
 
     def path(self, step: Connect) -> str | None:
         """The path of a handshake."""
@@ -66,9 +66,7 @@ class FreshRooms:
         """A frame that came from the server."""
         if isinstance(data, bytes):
             return data
-        self._known.update(
-            found[2] for found in self._named.finditer(data) if not found[2].endswith(self._suffix)
-        )
+        self._known.update(found[2] for found in self._named.finditer(data) if self._suffix not in found[2])
         return data.replace(self._suffix, "")
 
 
@@ -130,7 +128,7 @@ class Remote:
     """The server at ``url`` as a stage. ``headers``: those of a client's handshake.
 
     A path of a step replaces that of ``url``. ``rooms``: the member of messages that names a room, which is then a
-    fresh one for each stage, as far as ``fits`` says that its name is one. Where nothing listens, connecting raises
+    fresh one for each stage, with a name by ``fresh`` (see :class:`FreshRooms`). Where nothing listens, connecting raises
     ``OSError``, unless the server was ``reached`` before: then it has ended, and refuses with :data:`NOBODY`.
     """
 
@@ -143,13 +141,15 @@ class Remote:
         headers: Callable[[int], Headers],
         *,
         rooms: str | None = None,
-        fits: Callable[[str], bool] = lambda name: len(name) <= _LONGEST,
+        fresh: Callable[[str, str], str] = lambda room, suffix: (
+            room + suffix if len(room + suffix) <= _LONGEST else room
+        ),
         patience: float = PATIENCE,
         reached: bool = False,
     ) -> None:
         self.reached = reached
         self._url = url
-        self._rooms = None if rooms is None else FreshRooms(rooms, fits)
+        self._rooms = None if rooms is None else FreshRooms(rooms, fresh)
         self._headers = headers
         self._patience = patience
         self._arrival = asyncio.Event()

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from protocol import Connection, Message, MessageProtocol
 from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.contract import Contract
-from protocol.fuzzing.rooms import Address, RoomRules, names_of, recognised
+from protocol.fuzzing.rooms import Address, RoomRules, recognised
 from protocol.testing.steps import Connect
 from tests.fuzz.chat import create_app
 from tests.fuzz.clubs import for_outsiders
@@ -40,10 +40,25 @@ def test_rooms_are_recognised_by_words(
 
 def test_where_rooms_are_declared_the_only_text_of_what_joins_names_one() -> None:
     found = messages(join={"club": TEXT, "seats": COUNT}, leave={"club": TEXT})
-    rules = recognised(found, [], names_of(["club-{name}"]))
-    assert rules == RoomRules(
-        "club", frozenset({"join"}), frozenset({"leave"}), ("club-1", "club-a", "club-B_-2")
-    )
+    rules = recognised(found, [], ("club-{name}",))
+    assert rules == RoomRules("club", frozenset({"join"}), frozenset({"leave"}), ("club-{name}",))
+    assert rules.names == ("club-1", "club-a", "club-B_-2")
+
+
+@pytest.mark.parametrize(
+    "room, expected",
+    [
+        ("chat:1", "chat:1xyz"),
+        ("team-a-staff", "team-axyz-staff"),
+        ("lobby", "lobby"),
+        ("chat:" + 62 * "a", "chat:" + 62 * "a"),
+        ("hall", "hallxyz"),
+    ],
+)
+def test_the_fresh_name_of_a_declared_room_is_that_of_a_declared_one(room: str, expected: str) -> None:
+    rules = RoomRules("room", patterns=("lobby", "chat:{id}", "team-{team}-staff"))
+    assert rules.fresh(room, "xyz") == expected
+    assert RoomRules("room").fresh(room, "xyz") == room + "xyz"
 
 
 def test_a_parameter_of_the_path_names_a_room() -> None:

@@ -12,8 +12,8 @@ from protocol.testing.steps import Connect, Send
 from protocol.testing.transcript import Exchange, Transcript
 
 
-def fresh(fits: int = 64) -> FreshRooms:
-    return FreshRooms("room", lambda name: len(name) <= fits)
+def fresh() -> FreshRooms:
+    return FreshRooms("room", lambda room, suffix: room if room == "lobby" else room + suffix)
 
 
 def test_what_is_on_the_wire_has_a_fresh_name_and_what_comes_back_the_given_one() -> None:
@@ -31,8 +31,11 @@ def test_what_is_no_json_goes_as_it_is() -> None:
     assert fresh().back(b'{"room":"a"}') == b'{"room":"a"}'
 
 
-def test_a_name_that_would_be_too_long_stays() -> None:
-    assert fresh(8).there('{"room":"a"}') == '{"room":"a"}'
+def test_a_room_of_any_name_gets_another_unless_it_has_none() -> None:
+    rooms = fresh()
+    assert rooms.there('{"room":"chat:1"}') == f'{{"room":"{rooms.name("chat:1")}"}}' != '{"room":"chat:1"}'
+    assert rooms.there('{"room":"lobby"}') == '{"room":"lobby"}'
+    assert rooms.there('{"room":""}') == '{"room":""}'
 
 
 def test_a_room_that_the_server_has_named_keeps_its_name() -> None:
