@@ -174,11 +174,11 @@ class Fuzzer:
         return run, None
 
     def explore(
-        self, strategy: SearchStrategy[Program], *, seed: int | None = None, **options: Any
+        self, strategy: SearchStrategy[Program], *, seed: int | None = None, target: str = "", **options: Any
     ) -> Failure | None:
         """Run programs of ``strategy`` until a check fails; ``options`` are those of hypothesis' settings.
 
-        With a ``seed`` they are always the same.
+        With a ``seed`` they are always the same. Hypothesis remembers what failed by the name ``target``.
         """
         self._focus = None
 
@@ -193,6 +193,8 @@ class Fuzzer:
         def explore(program: Program) -> None:
             self.run(program)
 
+        # The key of its database is this function, which is the same for every target.
+        explore.hypothesis.inner_test._hypothesis_internal_add_digest = target.encode()  # type: ignore[attr-defined]
         try:
             (explore if seed is None else seeded(seed)(explore))()
         except CheckFailed:
@@ -311,6 +313,10 @@ def fuzz_test(
     has refused every client.
     """
     chosen = selected(only=only, without=without, more=checks)
+    made_by = create_app if hasattr(create_app, "__qualname__") else type(create_app)
+    target = (
+        f"{made_by.__module__}.{made_by.__qualname__} {clients} {nodes} {[check.code for check in chosen]}"
+    )
 
     def test() -> None:
         contract = _contract(create_app, document, rooms)
@@ -321,7 +327,7 @@ def fuzz_test(
         )
         options = {} if max_examples is None else {"max_examples": max_examples}
         strategy = programs(contract, clients=clients, moves=moves, overrides=overrides, nodes=nodes)
-        failure = fuzzer.explore(strategy, **options)
+        failure = fuzzer.explore(strategy, target=target, **options)
         if failure is not None:
             raise failure_of(failure.check.code)(str(failure))
         fuzzer.coverage.require_entry()

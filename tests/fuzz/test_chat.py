@@ -1,6 +1,8 @@
 """The reference chat under the fuzzer, and copies of it that are wrong."""
 
 import pytest
+from hypothesis import settings
+from hypothesis.database import InMemoryExampleDatabase
 
 from protocol.exceptions import ConfigurationError
 from protocol.fuzzing import CheckFailed, fuzz_test, verify
@@ -33,6 +35,22 @@ def test_a_member_that_stays_behind_is_found() -> None:
 def test_who_gets_in_nowhere_has_tested_nothing() -> None:
     with pytest.raises(ConfigurationError, match=r"none of \d+ handshakes was accepted, most .* with 401"):
         fuzz_test(create_app, max_examples=5)()
+
+
+def test_what_failed_is_remembered_for_each_application() -> None:
+    remembered = InMemoryExampleDatabase()
+    before = settings.get_current_profile_name()
+    settings.register_profile("remembering", parent=settings(), database=remembered)
+    settings.load_profile("remembering")
+    try:
+        with pytest.raises(CheckFailed):
+            fuzz_test(wrong_chat.haunted, only=["clean_room"], max_examples=200)()
+        failed = {key: set(examples) for key, examples in remembered.data.items() if examples}
+        fuzz_test(wrong_chat.create_app, only=["clean_room"], max_examples=5)()
+    finally:
+        settings.load_profile(before)
+    assert failed
+    assert {key: set(remembered.data[key]) for key in failed} == failed
 
 
 def test_a_check_can_be_switched_off() -> None:
