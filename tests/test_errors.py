@@ -291,5 +291,5 @@ async def test_authenticate_asks_the_verifier_that_middleware_has_left(token: st
 async def test_every_code_of_the_framework_is_provoked_here(request: pytest.FixtureRequest) -> None:
     await settle()
     text = request.path.read_text()
-    elsewhere = {codes.CANCELLED}  # tests/test_dispatcher.py
+    elsewhere = {codes.CANCELLED}  # tests/test_cancelling.py
     assert [code for code in codes.ERROR_CODES if f'"{code}"' not in text and code not in elsewhere] == []
