@@ -217,25 +217,23 @@ class Dispatcher:
         return call(handler, message, item, started)
 
     def _admitted(self, item: Handling, now: float) -> BaseModel | None:
-        """What is to be handled; ``None`` where a transform dropped the message, or it has an ``error`` now."""
-        try:
-            return self._admit(item, now)
-        except Exception as error:  # noqa: BLE001 whatever an application's transform raises
-            item.error = error
-            return None
+        """The limit stage and the inbound transforms.
 
-    def _admit(self, item: Handling, now: float) -> BaseModel | None:
-        """The limit stage and the inbound transforms; ``None`` where one of them dropped the message."""
+        ``None`` where a transform dropped the message, or it has an ``error`` now.
+        """
         message = item.message
         assert message is not None
         self._answers.good()
-        for observer in self._observers:
-            observer.message_received(self._tag(message))
-        self._limits.admit(type(message), self._user, self.connection.id, now)
         try:
+            for observer in self._observers:
+                observer.message_received(self._tag(message))
+            self._limits.admit(type(message), self._user, self.connection.id, now)
             return self._pipeline.inbound(message)
         except ValidationError as error:
-            raise self._pipeline.registry.inbound.invalid(error, item.request) from None
+            item.error = self._pipeline.registry.inbound.invalid(error, item.request)
+        except Exception as error:  # noqa: BLE001 whatever an application's transform raises
+            item.error = error
+        return None
 
     async def _call(
         self, handler: Handler | None, message: BaseModel | None, item: Handling, started: float
