@@ -5,9 +5,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from protocol import ConfigurationError, Delivery, History, Room, Rooms
+from protocol import Connection, Delivery, History, MessageProtocol, MessageRouter, Room, Rooms
 from protocol.exceptions import NotFound
 from protocol.rooms import PARAMETER, RoomPattern, RoomSpec, RoomTable
+from tests.misdeclared import place, refusal
 
 
 @pytest.mark.parametrize(
@@ -44,9 +45,7 @@ def test_a_name_is_matched_as_a_whole(pattern: str, name: str, parameters: dict[
     ],
 )  # fmt: skip
 def test_what_cannot_be_a_pattern_is_refused(pattern: str, text: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        RoomPattern(pattern)
-    assert str(caught.value) == text
+    assert refusal(lambda: RoomPattern(pattern)) == text
 
 
 @pytest.mark.parametrize(
@@ -122,9 +121,8 @@ def test_a_table_finds_the_declaration_of_a_name() -> None:
 
 
 def test_overlapping_rooms_of_a_table_name_both_places() -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        RoomTable([RoomSpec(RoomPattern("{a}"), place="one"), RoomSpec(RoomPattern("x-{b}"), place="two")])
-    assert str(caught.value) == (
+    specs = [RoomSpec(RoomPattern("{a}"), place="one"), RoomSpec(RoomPattern("x-{b}"), place="two")]
+    assert refusal(lambda: RoomTable(specs)) == (
         "two: the room 'x-{b}' overlaps '{a}' of one: one name could be either. "
         "Put different text before or behind the parameters."
     )
@@ -155,3 +153,58 @@ async def test_a_handle_asks_the_hub_and_creates_nothing() -> None:
 
 def test_a_parameter_is_the_alphabet_of_the_documentation() -> None:
     assert PARAMETER == "[A-Za-z0-9_-]{1,64}"
+
+
+# Registering.
+
+
+async def anyone(connection: Connection, name: str) -> None: ...
+
+
+def test_overlapping_rooms_are_named_within_a_router_and_across() -> None:
+    async def team(connection: Connection, team: str) -> None: ...
+
+    text = (
+        f"{place(team)}: the room 'team-{{team}}' overlaps '{{name}}' of {place(anyone)}: one name could be either. "
+        "Put different text before or behind the parameters."
+    )
+    chat, router = MessageProtocol("Chat"), MessageRouter()
+    chat.room("{name}")(anyone)
+    assert refusal(lambda: chat.room("team-{team}")(team)) == text
+    router.room("team-{team}")(team)
+    chat.include_router(router)
+    assert refusal(chat.freeze) == text
+
+
+def test_a_room_function_takes_the_connection_and_every_parameter() -> None:
+    async def nobody(name: str) -> None: ...
+
+    async def nameless(connection: Connection) -> None: ...
+
+    room: Any = MessageRouter().room
+    assert refusal(lambda: room("{name}")(nobody)) == (
+        f"{place(nobody)}: the first parameter is the connection: Connection."
+    )
+    assert refusal(lambda: room("{name}")(nameless)) == (
+        f"{place(nameless)}: the room '{{name}}' has a parameter 'name', and the function has none."
+    )
+
+
+def test_an_unreadable_room_is_refused_with_its_function() -> None:
+    assert refusal(lambda: MessageRouter().room("{name")(anyone)) == (
+        f"{place(anyone)}: The room '{{name' cannot be read: a parameter is {{name}}, and two of them need text between."
+    )
+
+
+def test_a_room_without_its_pattern_is_refused() -> None:
+    room: Any = MessageRouter().room
+    assert refusal(lambda: room(anyone)) == f"{place(anyone)}: write @room('…') with the name of the room."
+
+
+def test_a_room_keeps_its_options() -> None:
+    router = MessageRouter()
+    router.room("{name}", history=History(size=5), presence=False)(anyone)
+    spec = router.records.rooms[0].spec
+    assert (spec.pattern.pattern, spec.history, spec.presence, spec.place) == (
+        "{name}", History(size=5), False, place(anyone),
+    )  # fmt: skip
