@@ -61,8 +61,7 @@ class Answers:
             return "closed"
         code = str(getattr(error, "code", codes.INTERNAL_ERROR)) if answered else self.refuse(error, ref)
         if isinstance(error, RemoteProtocolError) and code in codes.BROKEN_FRAME:
-            for observer in self._connection.observers:
-                observer.frame_refused(code)
+            self._connection.tell(lambda observer: observer.frame_refused(code))
             if self._meter.broken(self._node.loop.time()):
                 self._connection.stop(codes.TOO_MANY_ERRORS, codes.REASONS[codes.TOO_MANY_ERRORS])
         return code

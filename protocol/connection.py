@@ -7,6 +7,7 @@ calls handlers is the dispatcher's.
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar, overload
 
@@ -262,8 +263,7 @@ class Connection(HTTPConnection):
         """From now on write through ``writer``; ``driver`` reads."""
         self._writer = writer
         self._driver = driver
-        for observer in self.observers:
-            observer.attached(writer.waiting)
+        self.tell(lambda observer: observer.attached(writer.waiting))
         if self._ending is not None:
             driver.stop(*self._ending)
 
@@ -278,14 +278,26 @@ class Connection(HTTPConnection):
         if lost == OVERFLOW:
             self.too_slow()
             return lost
-        for observer in self.observers:
-            observer.frames_sent(frame.type, 1, len(frame))
-            if lost:
-                observer.frames_dropped(frame.type, lost)
+        if self.observers:
+            self._report(frame, lost)
         if not self.scheduled:
             self.scheduled = True
             self._hub.schedule(self)
         return lost
+
+    def tell(self, report: Callable[[Observer], None]) -> None:
+        """Report to every observer. One that raises is logged, and told nothing more of this connection."""
+        for observer in tuple(self.observers):
+            try:
+                report(observer)
+            except Exception:
+                logger.exception("An observer failed: it is told nothing more", extra={"connection": self.id})
+                self.observers[:] = [one for one in self.observers if one is not observer]
+
+    def _report(self, frame: Frame, lost: int = 0) -> None:
+        self.tell(lambda observer: observer.frames_sent(frame.type, 1, len(frame)))
+        if lost:
+            self.tell(lambda observer: observer.frames_dropped(frame.type, lost))
 
     async def ready(self) -> None:
         """Wait until the peer has taken what is queued, where that is more than is good at once.
@@ -347,8 +359,7 @@ class Connection(HTTPConnection):
                 self.replays.popleft()
             elif self.queue.fits(frame):
                 self.queue.put(frame)
-                for observer in self.observers:
-                    observer.frames_sent(frame.type, 1, len(frame))
+                self._report(frame)
             else:
                 # Too large to go beside others: it waits until they are written.
                 self._held = frame
@@ -374,8 +385,7 @@ class Connection(HTTPConnection):
         """Reset the connection of a peer that does not read; it sees 1006, the log and the metrics *slow*."""
         if not self._slow and self._writer is not None:
             self._slow = True
-            for observer in self.observers:
-                observer.closed_slow()
+            self.tell(lambda observer: observer.closed_slow())
             self._writer.abort()
             self.stop(codes.SLOW, codes.REASONS[codes.SLOW])
 

@@ -224,9 +224,10 @@ class Dispatcher:
         message = item.message
         assert message is not None
         self._answers.good()
+        if self._observers:
+            tag = self._tag(message)
+            self.connection.tell(lambda observer: observer.message_received(tag))
         try:
-            for observer in self._observers:
-                observer.message_received(self._tag(message))
             self._limits.admit(type(message), self._user, self.connection.id, now)
             return self._pipeline.inbound(message)
         except ValidationError as error:
@@ -285,5 +286,5 @@ class Dispatcher:
         await self._forward(item.body, None if message is item.message else message, item.request)
 
     def _handled(self, message: BaseModel, outcome: str, started: float) -> None:
-        for observer in self._observers:
-            observer.message_handled(self._tag(message), outcome, self._time() - started)
+        tag, seconds = self._tag(message), self._time() - started
+        self.connection.tell(lambda observer: observer.message_handled(tag, outcome, seconds))

@@ -92,10 +92,10 @@ class Verifier(Protocol):
 
 
 class Observer(Protocol):
-    """Sees what passes a connection, and can change nothing. Must neither block nor raise.
+    """Sees what passes a connection, and can change nothing. Must not block.
 
     Middleware that only counts or logs implements this instead of wrapping ``send``, so that frames which
-    are written directly are seen too.
+    are written directly are seen too. One that raises is logged, and told nothing more of that connection.
     """
 
     def attached(self, waiting: Callable[[], int]) -> None:
