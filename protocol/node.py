@@ -84,7 +84,11 @@ class Plan:
 
 
 class Node:
-    """One application's runtime. Its parts can be given, as the simulation does."""
+    """One application's runtime. Its parts can be given, as the simulation does.
+
+    Attributes:
+        slow_wrappers: what of the application wraps ``send`` so that frames take the slow way, and has been logged.
+    """
 
     def __init__(
         self,
@@ -121,6 +125,7 @@ class Node:
         self.limits = Limits(plan.pipeline)
         self.rooms = Rooms(self.publisher)
         self.users = Users(self.publisher)
+        self.slow_wrappers: set[str] = set()
         self.closed = False
         self._budget = Budget(plan.settings.outbox.budget)
         self._ids = 0

@@ -44,8 +44,6 @@ MAX_FORWARDED: Final = 64
 _NO_DISCONNECT: Final = {"type": "websocket.disconnect", "code": codes.NO_STATUS}
 """What an endpoint receives after we have closed: nothing has come from the peer."""
 
-_warned: set[str] = set()
-
 
 class Served(Protocol):
     """The protocol, as the middleware sees it."""
@@ -212,8 +210,8 @@ class _Socket:
         wire = direct_wire(self._connection.scope, self._send)
         seconds = self._settings.outbox.seconds
         if wire is None or isinstance(wire, str):
-            if wire is not None and wire not in _warned:
-                _warned.add(wire)
+            if wire is not None and wire not in self._node.slow_wrappers:
+                self._node.slow_wrappers.add(wire)
                 logger.warning(
                     "%s wraps `send`, so every frame takes the slow way through it. If it only looks at what is "
                     "sent, declare that by protocol.types.passes(wrapper, send).",

@@ -342,22 +342,25 @@ async def test_the_first_subprotocol_of_ours_that_is_offered_is_chosen() -> None
             assert client.accepted.get("subprotocol") == chosen
 
 
-async def test_a_wrapper_of_send_sees_every_frame_and_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_wrapper_of_send_sees_every_frame_and_is_named_once_for_each_application(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     chat = declared()
-    app = FastAPI()
-    app.include_router(chat.router)
-    seen: list[str] = []
-    app.add_middleware(Nosy, seen=seen)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            async with Client(app, wire=True) as client:
-                await client.request(Ask(text="hi"))
-    assert seen == ["websocket.accept", "websocket.send"] * 2
-    [record] = caplog.records
-    assert record.getMessage() == (
+            app = FastAPI()
+            app.include_router(chat.router)
+            seen: list[str] = []
+            app.add_middleware(Nosy, seen=seen)
+            for _ in range(2):
+                async with Client(app, wire=True) as client:
+                    await client.request(Ask(text="hi"))
+            assert seen == ["websocket.accept", "websocket.send"] * 2
+    text = (
         "Nosy wraps `send`, so every frame takes the slow way through it. If it only looks at what is sent, declare "
         "that by protocol.types.passes(wrapper, send)."
     )
+    assert [record.getMessage() for record in caplog.records] == [text] * 2
 
 
 async def test_a_lifespan_through_the_middleware_closes_the_node() -> None:
