@@ -23,8 +23,7 @@ from protocol.exceptions import ConfigurationError, Disconnect, UnknownType
 from protocol.execution import AppHooks, HandlerCall
 from protocol.limits import Rate, Tolerance
 from protocol.messages import Message, discriminator_of
-from protocol.node import Handler as CompiledHandler
-from protocol.node import Hooks, Node, Nodes, Plan, Settings
+from protocol.node import CompiledHandler, Hooks, Node, Nodes, Plan, Settings
 from protocol.outbox import Outbox
 from protocol.pipeline import Pipeline, Route, Stages
 from protocol.records import Handler, Models, Transform, as_tuple, check_models, check_unique, placed

@@ -17,7 +17,7 @@ from protocol.answers import Answers
 from protocol.connection import Connection, Handling, handling
 from protocol.exceptions import UnknownType
 from protocol.failures import close_of
-from protocol.node import Handler, Node
+from protocol.node import CompiledHandler, Node
 from protocol.owner import Owner, cause_of
 from protocol.reader import Reader
 from protocol.types import Receive, Ref, Request
@@ -237,7 +237,7 @@ class Dispatcher:
         return None
 
     async def _call(
-        self, handler: Handler | None, message: BaseModel | None, item: Handling, started: float
+        self, handler: CompiledHandler | None, message: BaseModel | None, item: Handling, started: float
     ) -> None:
         token = handling.set(item)
         outcome = codes.CANCELLED
@@ -266,7 +266,7 @@ class Dispatcher:
                 self._handled(item.message, outcome, started)
 
     async def _call_beside(
-        self, handler: Handler | None, message: BaseModel | None, item: Handling, started: float
+        self, handler: CompiledHandler | None, message: BaseModel | None, item: Handling, started: float
     ) -> None:
         while len(self._beside) >= self._max_pending:
             await self._one_ended()

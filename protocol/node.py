@@ -47,8 +47,8 @@ class Settings:
     subprotocols: tuple[str, ...] = ()
 
 
-class Handler(Protocol):
-    """A compiled handler."""
+class CompiledHandler(Protocol):
+    """A handler, ready to be called."""
 
     @property
     def concurrent(self) -> bool:
@@ -77,7 +77,7 @@ class Plan:
     title: str
     pipeline: Pipeline
     rooms: RoomTable
-    handlers: Mapping[type[BaseModel], Handler]
+    handlers: Mapping[type[BaseModel], CompiledHandler]
     hooks: Callable[["Node"], Hooks]
     settings: Settings
     cancel: type[BaseModel] | None
