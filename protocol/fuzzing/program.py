@@ -7,7 +7,7 @@ a client that is not there yet connects first.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -51,12 +51,13 @@ MOVES: Final = 8
 class _Saying:
     """A message of a client.
 
-    ``numbered``: its id is replaced by the next number. ``recall``: the number of what it refers to, if there is such.
+    ``numbered``: its id is the next number, whatever it was. ``recall``: the number of what it refers to, if there is
+    such.
     """
 
     client: int
     message: Body
-    numbered: bool | None
+    numbered: bool
     recall: int = 0
 
 
@@ -116,8 +117,8 @@ class _Moves:
         self._recalls = recalls(
             grammar.schemas, contract.sends, {name for name in (contract.id, "key") if name}
         )
+        self._number = _numbering(contract)
         self._message = self._messages(self._tags)
-        self._numbered = _numbering(contract)
 
     def programs(self, moves: int, names: frozenset[str], nodes: int) -> SearchStrategy[Program]:
         makers: dict[str, Callable[[], Iterable[SearchStrategy[_Move]]]] = {
@@ -151,15 +152,42 @@ class _Moves:
 
     # Moves.
 
-    def _messages(self, tags: list[str]) -> SearchStrategy[Body]:
+    def _messages(self, tags: list[str]) -> SearchStrategy[tuple[Body, bool]]:
+        """Messages of ``tags``, and whether they are numbered: most are, some have no id, and some one of their own."""
+        own = self._made(tags, {}).map(lambda message: (message, False))
+        if self._number is None:
+            return own
+        free = [tag for tag in tags if not self._requires_id(tag)]
+        nothing = dict.fromkeys(free, st.nothing())
+        without = self._made(free, nothing).map(lambda message: (message, False)) if free else own
+        return _weighted((3, self._bare(tags).map(lambda message: (message, True))), (1, without), (1, own))
+
+    def _bare(self, tags: list[str]) -> SearchStrategy[Body]:
+        """Messages that are to be numbered: no id is drawn for them."""
+        if self._number is None:
+            return self._made(tags, {})
+        number = st.just(self._number(1))
+        return self._made(tags, {tag: number if self._requires_id(tag) else st.nothing() for tag in tags})
+
+    def _made(self, tags: list[str], ids: Mapping[str, SearchStrategy[Any]]) -> SearchStrategy[Body]:
         overrides: dict[Any, Override] = dict(self._overrides or {})
         if (rules := self._contract.room) is not None:
             form = shape(naming(rules, self._contract.grammar.schemas)[0])
             for tag in self._tags:
-                members = self._contract.grammar.schemas[tag].get("properties", {})
+                members = self._schema(tag).get("properties", {})
                 if rules.member in members and shape(members[rules.member]) == form:
                     overrides.setdefault(f"{tag}.{rules.member}", self._meeting)
+        overrides |= {f"{tag}.{self._contract.id}": id for tag, id in ids.items() if self._has_id(tag)}
         return tagged_messages(self._contract.grammar, tags, overrides).map(lambda pair: pair[1])
+
+    def _schema(self, tag: str) -> JsonSchema:
+        return self._contract.grammar.schemas[tag]
+
+    def _has_id(self, tag: str) -> bool:
+        return self._contract.id in self._schema(tag).get("properties", {})
+
+    def _requires_id(self, tag: str) -> bool:
+        return self._contract.id in self._schema(tag).get("required", ())
 
     def _rooms(self) -> SearchStrategy[Any]:
         """Nearly always one room, the same in all of a program: clients have to meet."""
@@ -173,15 +201,15 @@ class _Moves:
         meeting, other = (st.shared(names, key=f"protocol.fuzzing room {number}") for number in range(2))
         return _weighted((4, meeting), (1, other))
 
-    def _saying(self, message: SearchStrategy[Body], recall: SearchStrategy[int]) -> SearchStrategy[_Saying]:
-        return st.builds(
-            _Saying, self._client, message, st.sampled_from((True, True, True, False, None)), recall
-        )
+    def _saying(
+        self, message: SearchStrategy[tuple[Body, bool]], recall: SearchStrategy[int]
+    ) -> SearchStrategy[_Saying]:
+        return st.builds(_said, self._client, message, recall)
 
     def _recalling(self) -> SearchStrategy[int]:
         """One message in three refers to something, where it can."""
         most = max((len(self._recalls[tag]) for tag in self._tags), default=0)
-        return _weighted((2, _NOTHING), (1, st.integers(1, most))) if most else _NOTHING
+        return st.integers(-2 * most, most).map(lambda number: max(0, number)) if most else _NOTHING
 
     def _say(self) -> SearchStrategy[_Saying]:
         return self._saying(self._message, self._recalling())
@@ -233,7 +261,7 @@ class _Moves:
 
     def _text_of(self, tag: str) -> str | None:
         """A member of a message that may be any text, and that names no room."""
-        schema: JsonSchema = self._contract.grammar.schemas[tag]
+        schema = self._schema(tag)
         room = None if self._contract.room is None else self._contract.room.member
         for name, sub in schema.get("properties", {}).items():
             if name in {self._contract.id, "key", room}:
@@ -248,7 +276,7 @@ class _Moves:
         """Several clients enter one room, one after the other."""
         if self._contract.room is None or not self._contract.room.joins:
             return []
-        message = self._messages(sorted(self._contract.room.joins))
+        message = self._bare(sorted(self._contract.room.joins))
         others = st.integers(1, self._clients)
         entering: SearchStrategy[_Move] = st.builds(
             lambda message, count: tuple(_Saying(client, message, True) for client in range(count)),
@@ -270,7 +298,7 @@ class _Moves:
                 _returning,
                 gone,
                 st.lists(self._saying(self._message, _NOTHING), max_size=2),
-                self._messages(joins),
+                self._bare(joins),
                 recall,
             )
         ]
@@ -327,13 +355,8 @@ class _Moves:
     def _send(self, saying: _Saying, numbers: Iterator[int]) -> Send:
         message = saying.message
         tag = self._contract.tag(message, sent=True) or ""
-        name = self._contract.id
-        if name is not None and saying.numbered is not False:
-            required = name in self._contract.grammar.schemas.get(tag, {}).get("required", ())
-            if saying.numbered and self._numbered is not None:
-                message = {**message, name: self._numbered(next(numbers))}
-            elif saying.numbered is None and not required:
-                message = {key: value for key, value in message.items() if key != name}
+        if saying.numbered and self._number is not None:
+            message = {**message, str(self._contract.id): self._number(next(numbers))}
         known = self._recalls.get(tag, ())
         return Send(
             saying.client,
@@ -351,6 +374,11 @@ def _weighted(*choices: tuple[int, SearchStrategy[T]]) -> SearchStrategy[T]:
         return draw(strategies[draw(st.integers(0, len(strategies) - 1))])
 
     return chosen()
+
+
+def _said(client: int, found: tuple[Body, bool], recall: int) -> _Saying:
+    message, numbered = found
+    return _Saying(client, message, numbered, recall)
 
 
 def _is_plain(name: object) -> bool:

@@ -7,10 +7,11 @@ is not here.
 
 import json
 import math
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
+from hypothesis.strategies import DrawFn, SearchStrategy
 
 from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.jsonschema import (
@@ -35,6 +36,9 @@ _FILTERED: Final = frozenset(
         "unevaluatedItems", "unevaluatedProperties",
     }
 )  # fmt: skip
+
+
+_HAS: Final = st.booleans()
 
 
 def from_schema(schema: JsonSchema, overrides: Overrides, *, name: str) -> SearchStrategy[Any]:
@@ -155,8 +159,7 @@ class _Compiler:
         self, schema: JsonSchema, depth: int, names: tuple[str, ...]
     ) -> SearchStrategy[dict[str, Any]]:
         properties: JsonSchema = schema.get("properties", {})
-        fixed: dict[str, SearchStrategy[Any]] = {}
-        optional: dict[str, SearchStrategy[Any]] = {}
+        members: dict[str, SearchStrategy[Any]] = {}
         required = dict.fromkeys(schema.get("required", ()), schema.get("additionalProperties", True))
         patterns: JsonSchema = schema.get("patternProperties", {})
         for name, sub in {**required, **properties}.items():
@@ -164,26 +167,24 @@ class _Compiler:
             made = self._overrides.at(names, name)
             if made is None:
                 made = self.compile({"allOf": parts} if len(parts) > 1 else sub, depth)
-            if name in required:
-                fixed[name] = made
-            elif not made.is_empty:
-                optional[name] = made
+            if name in required and made.is_empty:
+                return st.nothing()
+            if not made.is_empty:
+                members[name] = made
         # Members in the order of the schema, the tag first: that is how people read a transcript.
-        order = sorted(fixed | optional, key=lambda name: "const" not in _as_dict(properties.get(name)))
-        found = st.fixed_dictionaries(fixed, optional=optional).map(
-            lambda value: {name: value[name] for name in order if name in value}
-        )
+        order = sorted(members, key=lambda name: "const" not in _as_dict(properties.get(name)))
+        found = _members({name: members[name] for name in order}, required.keys())
         low, high = schema.get("minProperties", 0), schema.get("maxProperties", math.inf)
-        entries, known = self._entries(schema, depth), len(fixed) + len(optional)
+        entries, known, fixed = self._entries(schema, depth), len(members), len(required)
         if entries is not None:
-            least = max(0, low - len(fixed))
-            more = _lists(entries, least, min(least + _breadth(depth), high - len(fixed)), _first)
+            least = max(0, low - fixed)
+            more = _lists(entries, least, min(least + _breadth(depth), high - fixed), _first)
             found = st.tuples(found, more).map(lambda parts: parts[0] | dict(parts[1]))
         elif low > known:
             return st.nothing()
-        if low > len(fixed) or high < known:
+        if low > fixed or high < known:
             found = found.filter(lambda value: low <= len(value) <= high)
-        return st.nothing() if high < len(fixed) else found
+        return st.nothing() if high < fixed else found
 
     def _entries(self, schema: JsonSchema, depth: int) -> SearchStrategy[tuple[str, Any]] | None:
         """The members of an object that have no name in the schema; ``None`` where there are none."""
@@ -254,6 +255,17 @@ def _identity(value: Any) -> Any:
     if isinstance(value, dict):
         return frozenset((key, _identity(item)) for key, item in value.items())
     return tuple(map(_identity, value)) if isinstance(value, list) else value
+
+
+@st.composite
+def _members(
+    draw: DrawFn, members: Mapping[str, SearchStrategy[Any]], required: Collection[str]
+) -> dict[str, Any]:
+    """Those that are ``required``, and each of the others or not.
+
+    ``st.fixed_dictionaries`` shuffles them, which costs as many choices again.
+    """
+    return {name: draw(made) for name, made in members.items() if name in required or draw(_HAS)}
 
 
 def _lists(

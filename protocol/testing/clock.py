@@ -35,8 +35,10 @@ class _JumpingSelector(selectors.DefaultSelector):
         self.idle: Callable[[float | None], bool] = lambda timeout: False
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout == 0:
+            return []  # what has to wake the loop can wait until it has nothing to do
         events = super().select(0)
-        if events or timeout == 0 or not self.idle(timeout):
+        if events or not self.idle(timeout):
             return events
         return super().select(THREAD_SECONDS)
 
