@@ -1,4 +1,4 @@
-"""What annotations promise is read wherever a function is registered, and held to what it is registered for."""
+"""Annotations are read wherever a function is registered, and held to what it is registered for."""
 
 import functools
 from collections.abc import AsyncIterator, Awaitable, Iterator
