@@ -19,7 +19,7 @@ from protocol.connection import Connection
 from protocol.control import Ack, Authenticate, Cancel, Error, Ping, Pong, renamed
 from protocol.endpoint import router_of
 from protocol.envelope import Envelope
-from protocol.exceptions import ConfigurationError, Disconnect, UnknownType
+from protocol.exceptions import ConfigurationError, Disconnect, UnknownType, check_count
 from protocol.execution import AppHooks, HandlerCall
 from protocol.limits import Rate, Tolerance
 from protocol.messages import Message, discriminator_of
@@ -34,7 +34,6 @@ from protocol.types import VERIFIER, Verifier
 from protocol.users import Users
 
 _A_PATH: Final = "a path that starts with '/', or None"
-_A_COUNT: Final = "a whole number of at least 1"
 _TOKENS: Final = "names without spaces and separators"
 # RFC 9110, section 5.6.2.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -88,12 +87,11 @@ class MessageProtocol(MessageRouter):
             ("outbox", outbox, isinstance(outbox, Outbox | None), "Outbox(…)"),
             ("tolerance", tolerance, isinstance(tolerance, Tolerance | None), "Tolerance(…)"),
             ("subprotocols", subprotocols, all(map(_is_token, offered)), _TOKENS),
-            ("max_frame", max_frame, _is_count(max_frame), _A_COUNT),
-            ("max_rooms", max_rooms, _is_count(max_rooms), _A_COUNT),
-            ("max_pending", max_pending, _is_count(max_pending), _A_COUNT),
         ):
             if not fits:
                 raise ConfigurationError(f"MessageProtocol({name}=…) takes {expected}, not {value!r}.")
+        for name, count in (("max_frame", max_frame), ("max_rooms", max_rooms), ("max_pending", max_pending)):
+            check_count(f"MessageProtocol({name}=…)", count)
         with placed("MessageProtocol(broker=…)"):
             brokers.check(broker)
         check_models(receives, "MessageProtocol(receives=…)")
@@ -162,10 +160,6 @@ def _is_codec(value: object) -> bool:
 
 def _is_token(value: object) -> bool:
     return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and value >= 1
 
 
 @lru_cache(maxsize=32)

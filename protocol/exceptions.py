@@ -5,6 +5,7 @@ this program did; it raises where the mistake is. :class:`Reject` and :class:`Di
 to answer. :class:`ConfigurationError` is raised at import or start-up only.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -191,3 +192,20 @@ def checked_close(code: int, reason: str | None) -> tuple[int, str]:
 
 class ConfigurationError(Exception):
     """The declaration is wrong. Names the place and the remedy; raised at import or start-up."""
+
+
+def check_count(option: str, value: object, *, least: int = 1, or_none: bool = False) -> None:
+    """Refuse a value of ``option`` that is no whole number, or below ``least``."""
+    if or_none and value is None:
+        return
+    if not isinstance(value, int) or value < least:
+        unlimited = ", or None for no limit" if or_none else ""
+        raise ConfigurationError(
+            f"{option} takes a whole number of at least {least}{unlimited}, not {value!r}."
+        )
+
+
+def check_positive(option: str, value: object, unit: str) -> None:
+    """Refuse a value of ``option`` that is no number, infinite, or not above 0."""
+    if not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ConfigurationError(f"{option} takes a finite number of {unit} above 0, not {value!r}.")

@@ -4,14 +4,13 @@ Sans-IO: time is an argument, in seconds of a clock that never goes back, and no
 Who stores streams, and who passes publications on, is a broker (:mod:`protocol.brokers`).
 """
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, TypeVar
 
-from protocol.exceptions import ConfigurationError
+from protocol.exceptions import check_count, check_positive
 from protocol.types import Position
 
 T = TypeVar("T")
@@ -29,12 +28,9 @@ class History:
     recover: int = 300
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ConfigurationError(f"History(size=…) must be at least 1, not {self.size}.")
-        if not 0 < self.ttl < math.inf:
-            raise ConfigurationError(f"History(ttl=…) must be a positive number of seconds, not {self.ttl}.")
-        if self.recover < 0:
-            raise ConfigurationError(f"History(recover=…) must be at least 0, not {self.recover}.")
+        check_count("History(size=…)", self.size)
+        check_positive("History(ttl=…)", self.ttl, "seconds")
+        check_count("History(recover=…)", self.recover, least=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final
 
-from protocol.exceptions import ConfigurationError
+from protocol.exceptions import check_count, check_positive
 
 _SLACK: Final = 1e-3
 """The part of an interval by which a message may come early, so that rounding refuses nobody who waited."""
@@ -27,16 +27,10 @@ class Rate:
     burst: int
 
     def __init__(self, per_second: float, *, burst: int | None = None) -> None:
-        if not (math.isfinite(per_second) and per_second > 0):
-            raise ConfigurationError(
-                f"A rate is a finite number of messages per second above 0, not {per_second!r}."
-            )
+        check_positive("Rate(per_second=…)", per_second, "messages per second")
         if burst is None:
             burst = math.ceil(per_second)
-        elif burst < 1:
-            raise ConfigurationError(
-                f"A burst is the number of messages that may come at once, at least 1, not {burst!r}."
-            )
+        check_count("Rate(burst=…)", burst)
         object.__setattr__(self, "per_second", per_second)
         object.__setattr__(self, "burst", burst)
 
@@ -59,8 +53,7 @@ class Limiter:
     __slots__ = ("_arrivals", "_capacity", "_due", "_now", "_per_second", "_tolerance")
 
     def __init__(self, rate: Rate, *, capacity: int = 100_000) -> None:
-        if capacity < 1:
-            raise ConfigurationError(f"A limiter needs a capacity of at least 1 key, not {capacity!r}.")
+        check_count("Limiter(capacity=…)", capacity)
         # Time is counted in intervals of the rate: a message adds 1, and no rounding errors add up.
         self._per_second = rate.per_second
         self._tolerance = rate.burst - 1
@@ -139,12 +132,8 @@ class Tolerance:
     minute: int | None = 200
 
     def __post_init__(self) -> None:
-        for name in ("row", "minute"):
-            limit = getattr(self, name)
-            if limit is not None and limit < 1:
-                raise ConfigurationError(
-                    f"Tolerance({name}=) is at least 1 broken frame or None, not {limit!r}."
-                )
+        check_count("Tolerance(row=…)", self.row, or_none=True)
+        check_count("Tolerance(minute=…)", self.minute, or_none=True)
 
 
 class ToleranceMeter:

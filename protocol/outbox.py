@@ -4,14 +4,13 @@ Sans-IO: ``put`` gives a verdict and the shell in :mod:`protocol.connection` act
 each connection and it is the only way to the socket, so nothing is reordered and nothing follows a close.
 """
 
-import math
 from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from protocol.exceptions import ConfigurationError
+from protocol.exceptions import check_count, check_positive
 from protocol.messages import CLOSE, Slow
 
 OVERFLOW: Final = -1
@@ -33,11 +32,9 @@ class Outbox:
     budget: int = 1 << 28
 
     def __post_init__(self) -> None:
-        if self.bytes < 1024 or not 0 < self.seconds < math.inf or self.budget < self.bytes:
-            raise ConfigurationError(
-                "Outbox(bytes=…, seconds=…, budget=…) takes at least 1024 bytes, a finite number of seconds above 0, "
-                "and a budget of at least bytes."
-            )
+        check_count("Outbox(bytes=…)", self.bytes, least=1024)
+        check_positive("Outbox(seconds=…)", self.seconds, "seconds")
+        check_count(f"Outbox(bytes={self.bytes}, budget=…)", self.budget, least=self.bytes)
 
     @property
     def enough(self) -> int:

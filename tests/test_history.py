@@ -2,6 +2,8 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,16 +29,22 @@ def at(offset: int) -> Position:
 @pytest.mark.parametrize(
     "options,text",
     [
-        ({"size": 0}, "History(size=…) must be at least 1, not 0."),
-        ({"ttl": 0}, "History(ttl=…) must be a positive number of seconds, not 0."),
-        ({"ttl": math.inf}, "History(ttl=…) must be a positive number of seconds, not inf."),
-        ({"ttl": math.nan}, "History(ttl=…) must be a positive number of seconds, not nan."),
-        ({"recover": -1}, "History(recover=…) must be at least 0, not -1."),
+        ({"size": 0}, "History(size=…) takes a whole number of at least 1, not 0."),
+        ({"size": "9"}, "History(size=…) takes a whole number of at least 1, not '9'."),
+        ({"ttl": 0}, "History(ttl=…) takes a finite number of seconds above 0, not 0."),
+        ({"ttl": math.inf}, "History(ttl=…) takes a finite number of seconds above 0, not inf."),
+        ({"ttl": math.nan}, "History(ttl=…) takes a finite number of seconds above 0, not nan."),
+        (
+            {"ttl": timedelta(hours=1)},
+            "History(ttl=…) takes a finite number of seconds above 0, not datetime.timedelta(seconds=3600).",
+        ),
+        ({"recover": -1}, "History(recover=…) takes a whole number of at least 0, not -1."),
+        ({"recover": None}, "History(recover=…) takes a whole number of at least 0, not None."),
     ],
 )
-def test_a_history_that_cannot_be_is_refused(options: dict[str, float], text: str) -> None:
+def test_a_history_that_cannot_be_is_refused(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigurationError) as error:
-        History(**options)  # type: ignore[arg-type]
+        History(**options)
     assert str(error.value) == text
 
 

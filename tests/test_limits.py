@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -236,25 +237,26 @@ def test_a_rate_has_a_burst_of_one_second_unless_told() -> None:
     assert repr(Rate(10, burst=40)) == "Rate(per_second=10, burst=40)"
 
 
-@pytest.mark.parametrize("per_second", [0, -1, math.inf, math.nan])
-def test_a_rate_must_be_finite_and_above_zero(per_second: float) -> None:
+@pytest.mark.parametrize("per_second", [0, -1, math.inf, math.nan, "10/s", None])
+def test_a_rate_must_be_a_finite_number_above_zero(per_second: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Rate(per_second)
-    assert (
-        str(caught.value) == f"A rate is a finite number of messages per second above 0, not {per_second!r}."
+    assert str(caught.value) == (
+        f"Rate(per_second=…) takes a finite number of messages per second above 0, not {per_second!r}."
     )
 
 
-def test_a_burst_must_let_one_message_through() -> None:
+@pytest.mark.parametrize("burst", [0, 2.5, "40"])
+def test_a_burst_must_let_one_message_through(burst: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        Rate(10, burst=0)
-    assert str(caught.value) == "A burst is the number of messages that may come at once, at least 1, not 0."
+        Rate(10, burst=burst)
+    assert str(caught.value) == f"Rate(burst=…) takes a whole number of at least 1, not {burst!r}."
 
 
 def test_a_limiter_must_have_room_for_a_key() -> None:
     with pytest.raises(ConfigurationError) as caught:
         Limiter(Rate(10), capacity=0)
-    assert str(caught.value) == "A limiter needs a capacity of at least 1 key, not 0."
+    assert str(caught.value) == "Limiter(capacity=…) takes a whole number of at least 1, not 0."
 
 
 def test_the_fiftieth_broken_frame_in_a_row_is_too_many() -> None:
@@ -311,7 +313,10 @@ def test_tolerance_is_what_a_list_of_all_frames_says(
 
 
 @pytest.mark.parametrize("limit", ["row", "minute"])
-def test_a_tolerance_must_let_a_connection_live(limit: str) -> None:
+@pytest.mark.parametrize("given", [0, "50"])
+def test_a_tolerance_must_let_a_connection_live(limit: str, given: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        Tolerance(**{limit: 0})
-    assert str(caught.value) == f"Tolerance({limit}=) is at least 1 broken frame or None, not 0."
+        Tolerance(**{limit: given})
+    assert str(caught.value) == (
+        f"Tolerance({limit}=…) takes a whole number of at least 1, or None for no limit, not {given!r}."
+    )

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -100,15 +101,24 @@ def test_the_budget_of_the_node_binds_who_is_behind_and_nobody_else() -> None:
 
 
 @pytest.mark.parametrize(
-    "bounds", [{"bytes": 1023}, {"seconds": 0}, {"seconds": math.inf}, {"seconds": -1}, {"seconds": float("nan")}, {"bytes": 4096, "budget": 4095}]
-)  # fmt: skip
-def test_impossible_bounds_are_refused(bounds: dict[str, float]) -> None:
+    "bounds, text",
+    [
+        ({"bytes": 1023}, "Outbox(bytes=…) takes a whole number of at least 1024, not 1023."),
+        ({"bytes": 4096.0}, "Outbox(bytes=…) takes a whole number of at least 1024, not 4096.0."),
+        ({"seconds": 0}, "Outbox(seconds=…) takes a finite number of seconds above 0, not 0."),
+        ({"seconds": math.inf}, "Outbox(seconds=…) takes a finite number of seconds above 0, not inf."),
+        ({"seconds": math.nan}, "Outbox(seconds=…) takes a finite number of seconds above 0, not nan."),
+        ({"seconds": "10"}, "Outbox(seconds=…) takes a finite number of seconds above 0, not '10'."),
+        (
+            {"bytes": 4096, "budget": 4095},
+            "Outbox(bytes=4096, budget=…) takes a whole number of at least 4096, not 4095.",
+        ),
+    ],
+)
+def test_impossible_bounds_are_refused(bounds: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        Outbox(**bounds)  # type: ignore[arg-type]
-    assert str(caught.value) == (
-        "Outbox(bytes=…, seconds=…, budget=…) takes at least 1024 bytes, a finite number of seconds above 0, "
-        "and a budget of at least bytes."
-    )
+        Outbox(**bounds)
+    assert str(caught.value) == text
 
 
 def test_by_default_a_peer_may_be_a_mebibyte_and_ten_seconds_behind() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from math import ceil
 
 from protocol import codes
-from protocol.exceptions import ConfigurationError
+from protocol.exceptions import ConfigurationError, check_count, check_positive
 from protocol.middleware.client import TrustedProxies, user_id
 from protocol.middleware.refusal import Refusal, Refuse
 from protocol.types import VERIFIER, ASGIApp, Receive, Scope, Send
@@ -37,10 +37,8 @@ class ConnectionLimitMiddleware:
         refuse: Refuse = "http",
     ) -> None:
         for name, limit in (("per_user", per_user), ("per_address", per_address), ("total", total)):
-            if limit is not None and limit < 1:
-                raise ConfigurationError(f"{name} must be at least 1, or None for no limit, not {limit}.")
-        if not retry_after > 0:
-            raise ConfigurationError(f"retry_after must be a number of seconds above 0, not {retry_after}.")
+            check_count(f"ConnectionLimitMiddleware({name}=…)", limit, or_none=True)
+        check_positive("ConnectionLimitMiddleware(retry_after=…)", retry_after, "seconds")
         self.app = app
         self.per_user = per_user
         self.per_address = per_address

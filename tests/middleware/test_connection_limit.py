@@ -188,13 +188,17 @@ async def test_20_000_names_over_time_leave_nothing_behind() -> None:
 def test_a_limit_is_a_positive_number(name: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         ConnectionLimitMiddleware(FastAPI(), **{name: 0})  # type: ignore[arg-type]
-    assert str(caught.value) == f"{name} must be at least 1, or None for no limit, not 0."
+    assert str(caught.value) == (
+        f"ConnectionLimitMiddleware({name}=…) takes a whole number of at least 1, or None for no limit, not 0."
+    )
 
 
 def test_retry_after_is_a_positive_number() -> None:
     with pytest.raises(ConfigurationError) as caught:
         ConnectionLimitMiddleware(FastAPI(), retry_after=0)
-    assert str(caught.value) == "retry_after must be a number of seconds above 0, not 0."
+    assert str(caught.value) == (
+        "ConnectionLimitMiddleware(retry_after=…) takes a finite number of seconds above 0, not 0."
+    )
 
 
 async def test_http_and_lifespan_pass_untouched() -> None:
