@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.jsonschema import validator
-from protocol.fuzzing.program import MOVE_NAMES, Program
+from protocol.fuzzing.moves import MOVE_NAMES
+from protocol.fuzzing.program import Program
 from protocol.fuzzing.rooms import naming
 from protocol.fuzzing.run import Run
 from protocol.fuzzing.tables import Tables

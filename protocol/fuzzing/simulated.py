@@ -10,7 +10,8 @@ from typing import Any, Final
 from protocol.fuzzing.arena import Arena, LocalArena, Login, answers, arrival, headers_of
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.faults import FAULT_NAMES
-from protocol.fuzzing.program import MOVE_NAMES, Program
+from protocol.fuzzing.moves import MOVE_NAMES
+from protocol.fuzzing.program import Program
 from protocol.fuzzing.run import Run
 from protocol.presence import LEASE_SECONDS
 from protocol.testing.clock import run as run_virtually
