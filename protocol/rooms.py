@@ -184,6 +184,9 @@ class RoomTable:
                         f"{other.place}: one name could be either. Put different text before or behind the parameters."
                     )
 
+    def __len__(self) -> int:
+        return len(self._specs)
+
     def find(self, name: str) -> tuple[RoomSpec, dict[str, str]]:
         """The declaration of the room ``name``, and its parameters. Raises ``NotFound``."""
         for spec in self._specs:

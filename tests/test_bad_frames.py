@@ -128,6 +128,9 @@ async def test_a_refused_connection_has_no_hooks() -> None:
     chat = MessageProtocol("Work", path="/ws/{room}", receives=Work)
     hooks: list[str] = []
 
+    @chat.room("open")
+    async def room(connection: Connection) -> None: ...
+
     @chat.on_connect
     async def connected(connection: Connection) -> None:
         hooks.append("connect")

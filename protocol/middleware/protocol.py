@@ -58,7 +58,8 @@ class Served(Protocol):
 class ProtocolMiddleware:
     """Speaks ``protocol`` on the sockets under ``path``; HTTP and other sockets pass untouched.
 
-    ``path`` may have parameters, as a route; ``None`` is every socket.
+    ``path`` may have parameters, as a route; ``None`` is every socket. A parameter ``room`` names one of the
+    protocol's rooms, where it declares any.
     """
 
     def __init__(self, app: ASGIApp, protocol: Served, *, path: str | None = None) -> None:
@@ -118,12 +119,12 @@ class ProtocolMiddleware:
 
 
 async def _refused(connection: Connection, node: Node) -> Refusal | None:
-    """Where the path names a room, ask for it before accepting."""
+    """Where the path names a room, ask for it before accepting. Without declared rooms it names none."""
     name = connection.path_params.get("room")
-    if not isinstance(name, str):
+    if name is None or not node.plan.rooms:
         return None
     try:
-        await node.hub.authorise(connection, name)
+        await node.hub.authorise(connection, str(name))
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 an application's room function
         return _refusal(cause_of(error))
     return None

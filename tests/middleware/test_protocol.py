@@ -332,6 +332,37 @@ async def test_a_room_in_the_path_is_asked_before_accept(
     assert hooks == ["open", ""]
 
 
+async def test_a_room_in_the_path_is_asked_whatever_its_parameter_is_converted_to() -> None:
+    chat = MessageProtocol("Chat", path="/ws/{room:int}")
+
+    @chat.room("{number}")
+    async def room(connection: Connection, number: int) -> None:
+        if number > 9:
+            raise Reject
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    async with Client(app, "/ws/7"):
+        pass
+    with pytest.raises(Refused) as refused:
+        await Client(app, "/ws/17").connect()
+    assert refused.value.status == 403
+
+
+async def test_without_declared_rooms_a_parameter_that_is_called_room_is_one_like_any_other() -> None:
+    chat = declared()
+    app = FastAPI()
+    app.add_middleware(ProtocolMiddleware, protocol=chat, path="/talk/{room}")
+
+    @app.websocket("/talk/{room}")
+    async def talk(websocket: WebSocket, room: str) -> None:
+        await websocket.accept()
+        await websocket.send_json({"type": "answer", "text": room})
+
+    async with Client(app, "/talk/no room of a protocol") as client:
+        assert (await client.expect("answer"))["text"] == "NO ROOM OF A PROTOCOL"
+
+
 async def test_the_first_subprotocol_of_ours_that_is_offered_is_chosen() -> None:
     chat = MessageProtocol("Chat", subprotocols=("chat.v2", "chat.v1"))
     app = FastAPI()
