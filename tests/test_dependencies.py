@@ -18,6 +18,7 @@ from starlette.requests import HTTPConnection
 
 from protocol import ConfigurationError, Connection, Message, MessageProtocol, Room, User
 from protocol.testing import Client
+from tests.misdeclared import place, refusal
 
 
 class Ask(Message, type="ask"):
@@ -239,10 +240,8 @@ def test_a_dependency_that_takes_a_body_is_refused() -> None:
 
     async def ask(message: Ask, item: Annotated[None, Depends(body)]) -> None: ...
 
-    with pytest.raises(ConfigurationError) as caught:
-        MessageProtocol("Chat").on(Ask)(ask)
-    assert str(caught.value) == (
-        f"{ask.__qualname__} ({__file__}:{ask.__code__.co_firstlineno}): a dependency takes a body, and a socket has "
+    assert refusal(lambda: MessageProtocol("Chat").on(Ask)(ask)) == (
+        f"{place(ask)}: a dependency takes a body, and a socket has "
         "none. Take the values from the message, or mark them as Query(), Header() or Cookie()."
     )
 
@@ -267,10 +266,8 @@ def test_a_dependency_that_takes_a_request_or_a_socket_is_refused(kind: type) ->
 
     async def ask(message: Ask, item: Annotated[None, Depends(caller)]) -> None: ...
 
-    with pytest.raises(ConfigurationError) as caught:
-        MessageProtocol("Chat").on(Ask)(ask)
-    assert str(caught.value) == (
-        f"{ask.__qualname__} ({__file__}:{ask.__code__.co_firstlineno}): a dependency takes a Request or a WebSocket, "
+    assert refusal(lambda: MessageProtocol("Chat").on(Ask)(ask)) == (
+        f"{place(ask)}: a dependency takes a Request or a WebSocket, "
         "and a message is neither. Take HTTPConnection, which is what both are, or Connection."
     )
 

@@ -10,6 +10,7 @@ from protocol import (
     codes,
 )
 from protocol.exceptions import RemoteProtocolError
+from tests.misdeclared import refusal
 
 
 def test_a_rejects_code_is_given_or_declared() -> None:
@@ -32,9 +33,7 @@ def test_a_rejects_code_is_given_or_declared() -> None:
 
 @pytest.mark.parametrize("code", ["", "Too", "too late", "1st", "x" * 65, "ä"])
 def test_a_code_that_is_no_name_is_refused(code: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        Reject(code)
-    assert str(caught.value) == (
+    assert refusal(lambda: Reject(code)) == (
         f"An error code is lower-case words joined by underscores, such as 'too_late', not {code!r}; "
         "a text for people is the detail."
     )

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.exceptions import ConfigurationError
 from protocol.history import History, Page, Recovery, Stream
 from protocol.types import Position
+from tests.misdeclared import refusal
 
 
 def stream_of(count: int, history: History | None = None) -> Stream[int]:
@@ -43,9 +43,7 @@ def at(offset: int) -> Position:
     ],
 )
 def test_a_history_that_cannot_be_is_refused(options: dict[str, Any], text: str) -> None:
-    with pytest.raises(ConfigurationError) as error:
-        History(**options)
-    assert str(error.value) == text
+    assert refusal(lambda: History(**options)) == text
 
 
 def test_offsets_rise_by_one_from_one() -> None:

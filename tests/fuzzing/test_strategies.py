@@ -9,9 +9,9 @@ from hypothesis import find, given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.overrides import Overrides
 from protocol.fuzzing.strategies import from_schema
+from tests.misdeclared import refusal
 from tests.profiles import examples
 
 few = examples(12)
@@ -125,17 +125,13 @@ def test_what_is_made_satisfies_the_schema(name: str, data: st.DataObject) -> No
     ],
 )  # fmt: skip
 def test_a_schema_that_nothing_satisfies_is_an_error(schema: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        made(schema)
-    assert (
-        str(caught.value) == "Nothing satisfies the schema of 'it': no finite value has all that it requires."
+    assert refusal(lambda: made(schema)) == (
+        "Nothing satisfies the schema of 'it': no finite value has all that it requires."
     )
 
 
 def test_a_type_that_json_has_not_is_an_error() -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        made({"type": "date"})
-    assert str(caught.value) == "'date' is no type of JSON Schema."
+    assert refusal(lambda: made({"type": "date"})) == "'date' is no type of JSON Schema."
 
 
 def test_recursion_that_ends_late_is_followed_to_its_end() -> None:

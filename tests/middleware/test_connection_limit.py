@@ -9,6 +9,7 @@ from protocol.exceptions import ConfigurationError
 from protocol.middleware import ConnectionLimitMiddleware
 from protocol.types import VERIFIER, ASGIApp, Receive, Scope, Send, User
 from tests.middleware.peer import Peer, assert_others_pass, never_receive, never_send
+from tests.misdeclared import refusal
 
 
 class Names:
@@ -186,17 +187,13 @@ async def test_20_000_names_over_time_leave_nothing_behind() -> None:
 
 @pytest.mark.parametrize("name", ["per_user", "per_address", "total"])
 def test_a_limit_is_a_positive_number(name: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        ConnectionLimitMiddleware(FastAPI(), **{name: 0})  # type: ignore[arg-type]
-    assert str(caught.value) == (
+    assert refusal(lambda: ConnectionLimitMiddleware(FastAPI(), **{name: 0})) == (  # type: ignore[arg-type]
         f"ConnectionLimitMiddleware({name}=…) takes a whole number of at least 1, or None for no limit, not 0."
     )
 
 
 def test_retry_after_is_a_positive_number() -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        ConnectionLimitMiddleware(FastAPI(), retry_after=0)
-    assert str(caught.value) == (
+    assert refusal(lambda: ConnectionLimitMiddleware(FastAPI(), retry_after=0)) == (
         "ConnectionLimitMiddleware(retry_after=…) takes a finite number of seconds above 0, not 0."
     )
 

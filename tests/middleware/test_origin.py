@@ -3,10 +3,10 @@ from fastapi import FastAPI, WebSocket
 from starlette.middleware import Middleware
 from starlette.types import Message
 
-from protocol.exceptions import ConfigurationError
 from protocol.middleware import OriginMiddleware
 from protocol.middleware.refusal import Refuse
 from tests.middleware.peer import Peer, assert_others_pass
+from tests.misdeclared import refusal
 
 SITE = "https://chat.example:8443"
 
@@ -171,22 +171,20 @@ async def test_http_and_lifespan_pass_untouched() -> None:
     ["example.com", "https://example.com/", "https://*.example.com", "https://b\xfccher.example", "null", ""],
 )
 def test_what_is_no_origin_cannot_be_listed(origin: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        OriginMiddleware(FastAPI(), origins=[origin])
-    assert str(caught.value) == (
+    assert refusal(lambda: OriginMiddleware(FastAPI(), origins=[origin])) == (
         "origins: expected scheme://host or scheme://host:port, a name in another script as punycode, "
         f"not {origin!r}."
     )
 
 
 def test_one_origin_is_no_list() -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        OriginMiddleware(FastAPI(), origins=SITE)
-    assert str(caught.value) == f"origins is a list of origins, not '{SITE}'."
+    assert refusal(lambda: OriginMiddleware(FastAPI(), origins=SITE)) == (
+        f"origins is a list of origins, not '{SITE}'."
+    )
 
 
 def test_a_refusal_is_one_of_two_kinds() -> None:
     wrong: Refuse = "redirect"  # type: ignore[assignment]
-    with pytest.raises(ConfigurationError) as caught:
-        OriginMiddleware(FastAPI(), refuse=wrong)
-    assert str(caught.value) == "refuse must be 'http', 'close' or 'auto', not 'redirect'."
+    assert refusal(lambda: OriginMiddleware(FastAPI(), refuse=wrong)) == (
+        "refuse must be 'http', 'close' or 'auto', not 'redirect'."
+    )

@@ -8,11 +8,11 @@ from fastapi import FastAPI
 
 from protocol import MessageProtocol
 from protocol.cli.main import main
-from protocol.exceptions import ConfigurationError
 from protocol.testing import replay
 from protocol.testing.comparison import first_difference
 from protocol.testing.steps import Connect
 from protocol.testing.transcript import Exchange, Transcript
+from tests.misdeclared import refusal
 
 CONNECTED = Transcript((Exchange(Connect(0)),))
 
@@ -42,9 +42,7 @@ def test_it_is_played_where_the_protocol_is_served(nodes: int) -> None:
 
 @pytest.mark.parametrize("paths", [("/ws", "/chat"), ("/ws/{room}",)])
 def test_it_is_not_guessed_where_it_is_played(paths: tuple[str, ...]) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        replay(CONNECTED, lambda: serving(*paths))
-    assert str(caught.value) == (
+    assert refusal(lambda: replay(CONNECTED, lambda: serving(*paths))) == (
         f"Say at which path the transcript is to be played: there are {', '.join(paths)}."
     )
 
