@@ -54,7 +54,7 @@ class Refusal:
             return
         if close:
             await send({"type": "websocket.accept", "subprotocol": _selected(scope), "headers": []})
-        await send({"type": "websocket.close", "code": self.code, "reason": codes.REASONS[self.code]})
+        await send({"type": "websocket.close", "code": self.code, "reason": codes.REASONS.get(self.code, "")})
 
 
 def _selected(scope: Scope) -> str | None:

@@ -349,6 +349,24 @@ async def test_a_room_in_the_path_is_asked_whatever_its_parameter_is_converted_t
     assert refused.value.status == 403
 
 
+async def test_a_room_may_refuse_with_a_code_of_the_application_on_a_server_that_answers_by_closing_only() -> (
+    None
+):
+    chat = MessageProtocol("Chat", path="/ws/{room}")
+
+    @chat.room("{name}")
+    async def room(connection: Connection, name: str) -> None:
+        raise Disconnect(4500, "not you")
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    client = Client(app, "/ws/a")
+    del client.scope["extensions"]["websocket.http.response"]
+    with pytest.raises(Refused) as refused:
+        await client.connect()
+    assert refused.value.status == 403
+
+
 async def test_without_declared_rooms_a_parameter_that_is_called_room_is_one_like_any_other() -> None:
     chat = declared()
     app = FastAPI()
