@@ -213,8 +213,8 @@ async def test_10_000_users_over_time_stay_within_the_table() -> None:
 
 
 def test_one_path_is_no_list() -> None:
-    assert (
-        refusal(lambda: RateLimitMiddleware(FastAPI(), paths="/ws")) == "paths is a list of paths, not '/ws'."
+    assert refusal(lambda: RateLimitMiddleware(FastAPI(), paths="/ws")) == (
+        "paths is a list of paths, not '/ws'."
     )
 
 
