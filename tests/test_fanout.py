@@ -27,6 +27,18 @@ class Text(Message, type="text"):
     text: str
 
 
+def served(chat: MessageProtocol) -> FastAPI:
+    """Serve it to whoever joins its rooms."""
+
+    @chat.on(Join)
+    async def join(message: Join, connection: Connection) -> None:
+        await connection.join(message.room, message.since)
+
+    app = FastAPI()
+    app.include_router(chat.router)
+    return app
+
+
 @pytest.mark.parametrize("wire", [False, True], ids=["send", "wire"])
 async def test_who_cannot_be_given_a_message_of_a_history_starts_over_and_disturbs_no_other(
     wire: bool, caplog: pytest.LogCaptureFixture
@@ -43,16 +55,11 @@ async def test_who_cannot_be_given_a_message_of_a_history_starts_over_and_distur
     @chat.room("{name}", history=History())
     async def room(connection: Connection, name: str) -> None: ...
 
-    @chat.on(Join)
-    async def join(message: Join, connection: Connection) -> None:
-        await connection.join(message.room, message.since)
-
     @chat.on(Say, emits=Text)
     async def say(message: Say, room: Room) -> None:
         await room.publish(Text(text=message.text))
 
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
 
     def client(user: str) -> Client:
         return Client(app, user=user, wire=wire)
@@ -98,12 +105,7 @@ async def test_a_message_that_cannot_be_read_again_leaves_no_hole_in_a_recovery(
     @chat.room("{name}", history=History())
     async def room(connection: Connection, name: str) -> None: ...
 
-    @chat.on(Join)
-    async def join(message: Join, connection: Connection) -> None:
-        await connection.join(message.room, message.since)
-
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     async with Client(app, user="ann") as ann:
         await ann.request(Join(room="a"))
         delivery = await chat.rooms["a"].publish(At(time=datetime(2026, 1, 1, 12, tzinfo=UTC)))
@@ -134,12 +136,7 @@ async def test_a_message_of_another_node_is_delivered_although_its_slow_key_cann
     @chat.room("{name}")
     async def room(connection: Connection, name: str) -> None: ...
 
-    @chat.on(Join)
-    async def join(message: Join, connection: Connection) -> None:
-        await connection.join(message.room)
-
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     async with Client(app) as client:
         await client.request(Join(room="a"))
         body = b'{"type":"price","symbol":"x","price":"1.0 EUR"}'
@@ -168,12 +165,7 @@ async def test_what_a_codec_cannot_write_leaves_no_hole_and_stops_no_delivery() 
     @chat.room("brief")
     async def brief(connection: Connection) -> None: ...
 
-    @chat.on(Join)
-    async def join(message: Join, connection: Connection) -> None:
-        await connection.join(message.room)
-
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     async with Client(app) as ann, Client(app) as bob:
         await ann.request(Join(room="kept"))
         await bob.request(Join(room="brief"))
@@ -196,12 +188,7 @@ async def test_a_replay_that_fails_ends_its_connection_and_no_other(
     @chat.room("kept", history=History())
     async def kept(connection: Connection) -> None: ...
 
-    @chat.on(Join)
-    async def join(message: Join, connection: Connection) -> None:
-        await connection.join(message.room)
-
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     async with Client(app, wire=wire) as ann, Client(app, wire=wire) as bob:
         monkeypatch.setattr(RoomReplay, "next", broken)
         await ann.send(Join(room="kept"))
