@@ -1,5 +1,6 @@
 """Peers that read as fast as a test lets them, on both ways to the socket."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from protocol import Connection, Message, MessageProtocol, Room
+from protocol.node import Node
 from protocol.testing import Client
 from protocol.types import OBSERVERS, Observer
 
@@ -85,6 +87,10 @@ class Rig:
         self.app = FastAPI()
         self.app.include_router(self.chat.router)
 
+    @property
+    def node(self) -> Node:
+        return self.chat.at(self.app)
+
     async def joined(self, user: str, seen: Seen | None = None) -> Client:
         client = Client(self.app, user=user, wire=self.wire)
         if seen is not None:
@@ -93,6 +99,13 @@ class Rig:
         await client.connect()
         await client.request(Join(room="a"))
         return client
+
+
+async def end(*clients: Client) -> None:
+    """Close them; nothing of their connections goes on."""
+    for client in clients:
+        await client.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 both = pytest.mark.parametrize("wire", [False, True], ids=["send", "wire"])

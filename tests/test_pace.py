@@ -36,7 +36,7 @@ async def test_what_a_peer_asks_for_comes_at_the_pace_of_its_reading(
     for number in range(asks):
         await client.send(Ask(before=before), id=number)
     await settle()
-    assert rig.chat.at(rig.app)._budget.used < 200_000
+    assert rig.node._budget.used < 200_000
     # What cancels or waits for its turn is seen meanwhile.
     await client.send({"type": "cancel", "ref": asks - 1}, id="cancel")
     await settle()

@@ -5,7 +5,7 @@ import asyncio
 from protocol import Outbox
 from protocol.testing import settle
 from protocol.writer import DirectWriter
-from tests.peers import Ask, Line, Rig, Say, Seen, Tick, both
+from tests.peers import Ask, Line, Rig, Say, Seen, Tick, both, end
 
 
 @both
@@ -18,9 +18,8 @@ async def test_who_asks_and_does_not_read_is_given_up_in_time(wire: bool) -> Non
         await client.send(Ask(), id=number)
     await asyncio.sleep(6)
     assert seen.events.count("slow") == 1
-    assert len(rig.chat.at(rig.app).hub.fanout) == 0
-    await client.close()
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert len(rig.node.hub.fanout) == 0
+    await end(client)
 
 
 @both
@@ -33,9 +32,8 @@ async def test_who_leaves_while_its_answers_wait_is_forgotten_at_once(wire: bool
     await settle()
     client.drop()
     await settle()
-    assert len(rig.chat.at(rig.app).hub.fanout) == 0
-    await client.close()
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert len(rig.node.hub.fanout) == 0
+    await end(client)
 
 
 @both
@@ -51,12 +49,10 @@ async def test_a_peer_that_reads_nothing_is_given_up_in_time_and_slows_nobody(wi
     await asyncio.sleep(2)
     assert seen.events[0] == "attached"
     assert seen.events.count("slow") == 1
-    assert len(rig.chat.at(rig.app).hub.fanout.users) == 1
+    assert len(rig.node.hub.fanout.users) == 1
     if wire:
         assert stuck.closed == (1006, "")
-    for client in (stuck, other):
-        await client.close()
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    await end(stuck, other)
 
 
 @both
@@ -72,10 +68,9 @@ async def test_a_full_outbox_ends_the_connection_and_nothing_of_it_stays(wire: b
     assert [delivery.dropped for delivery in deliveries].count(1) == 1
     assert (deliveries[0].receivers, deliveries[-1].receivers) == (2, 1)
     assert seen.events.count("slow") == 1
-    assert len(rig.chat.at(rig.app).hub.fanout.users) == 1
-    for client in (stuck, other):
-        await client.close()
-    assert rig.chat.at(rig.app)._budget.used == 0
+    assert len(rig.node.hub.fanout.users) == 1
+    await end(stuck, other)
+    assert rig.node._budget.used == 0
 
 
 @both
@@ -96,7 +91,7 @@ async def test_of_what_may_be_lost_a_slow_peer_gets_the_latest(wire: bool) -> No
     assert {("x", 4), ("y", 4)} <= {*ticks}
     assert len(ticks) + lost == 10
     assert seen.events.count("dropped 1 tick") == lost > 0
-    await client.close()
+    await end(client)
 
 
 @both
@@ -119,8 +114,7 @@ async def test_every_old_message_that_makes_room_for_a_new_one_is_told_to_its_pu
     assert got == [*(str(n) * 200 for n in range(told, 10)), "x" * 1500]
     assert [frame["text"][0] for frame in reading.frames if frame["type"] == "line"] == [*"0123456789x"]
     assert f"dropped {large.dropped} line" in seen.events
-    for one in (client, reading):
-        await one.close()
+    await end(client, reading)
 
 
 @both
@@ -135,10 +129,8 @@ async def test_a_close_comes_behind_everything_and_a_peer_that_never_takes_it_is
     assert [frame["text"] for frame in reading.frames] == ["last"]
     await asyncio.sleep(6)
     await settle()
-    assert len(rig.chat.at(rig.app).hub.fanout) == 0
-    for client in (reading, stuck):
-        await client.close()
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert len(rig.node.hub.fanout) == 0
+    await end(reading, stuck)
 
 
 async def test_a_peer_that_reads_slowly_is_not_given_up() -> None:
@@ -157,4 +149,4 @@ async def test_a_peer_that_reads_slowly_is_not_given_up() -> None:
     assert "slow" not in seen.events
     await asyncio.sleep(6)
     assert "slow" in seen.events
-    await client.close()
+    await end(client)

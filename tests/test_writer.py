@@ -113,7 +113,7 @@ async def test_a_transport_that_fills_after_the_end_counts_for_nothing() -> None
     await client.expect_close()
     writer.pause()
     await asyncio.sleep(60)
-    assert rig.chat.at(rig.app)._budget.used == 0
+    assert rig.node._budget.used == 0
     assert "slow" not in seen.events
     await client.close()
 
