@@ -1,13 +1,12 @@
 """What is cancelled, by the client or inside a handler, and what is answered then."""
 
 import asyncio
-from contextlib import suppress
 
 import pytest
 
 from protocol import Connection, MessageProtocol
 from protocol.testing import Client, Refused, settle
-from tests.working import Done, Work, cancelled, served, working
+from tests.working import Done, Work, cancelled, served, swallowed_cancellation, working
 
 
 async def test_cancel_overtakes_the_queue_and_is_acknowledged() -> None:
@@ -67,8 +66,7 @@ async def test_a_handler_that_swallows_the_cancellation_gives_its_own_answer_onl
 
     @chat.on(Work, emits=Done)
     async def work(message: Work) -> Done:
-        with suppress(asyncio.CancelledError):
-            await asyncio.sleep(3600)
+        await swallowed_cancellation()
         await asyncio.sleep(1)
         return Done(name="anyway")
 
@@ -86,8 +84,7 @@ async def test_a_handler_that_swallowed_a_cancellation_still_ends_with_the_conne
 
     @chat.on(Work, emits=Done)
     async def work(message: Work) -> None:
-        with suppress(asyncio.CancelledError):
-            await asyncio.sleep(3600)
+        await swallowed_cancellation()
         try:
             await asyncio.sleep(3600)
         finally:

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from protocol import Connection, Disconnect, MessageProtocol, User
 from protocol.reader import MAX_INBOX
 from protocol.testing import Client, settle
-from tests.working import Done, Enter, Work, served, working
+from tests.working import Done, Enter, Work, served, swallowed_cancellation, working
 
 
 @pytest.mark.parametrize("concurrent", [False, True])
@@ -173,8 +173,7 @@ async def test_a_server_that_cancels_the_connection_ends_it_whole() -> None:
 
     @chat.on(Work, emits=Done)
     async def work(message: Work) -> None:
-        with suppress(asyncio.CancelledError):
-            await asyncio.sleep(3600)
+        await swallowed_cancellation()
         ended.append("work")
 
     @chat.on_disconnect

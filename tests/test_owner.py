@@ -174,10 +174,19 @@ async def test_an_interruption_is_no_timeout_even_at_its_very_moment() -> None:
     assert caught == []
 
 
-async def outer(work: Callable[[Owner], Coroutine[Any, Any, None]], ready: asyncio.Future[Owner]) -> bool:
-    owner = Owner(silent)
-    ready.set_result(owner)
-    return await owner.run(work(owner))
+async def begun(
+    work: Callable[[Owner], Coroutine[Any, Any, None]],
+) -> tuple[asyncio.Task[bool], Owner]:
+    """A task of its own that owns the work, and has begun it."""
+
+    async def outer() -> bool:
+        owner = Owner(silent)
+        ready.set_result(owner)
+        return await owner.run(work(owner))
+
+    ready: asyncio.Future[Owner] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(outer())
+    return task, await ready
 
 
 @pytest.mark.parametrize("both", [False, True])
@@ -185,10 +194,7 @@ async def test_a_cancellation_by_others_passes_through(both: bool) -> None:
     async def work(owner: Owner) -> None:
         await asyncio.sleep(3600)
 
-    ready: asyncio.Future[Owner] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(outer(work, ready))
-    owner = await ready
-    await asyncio.sleep(0)
+    task, owner = await begun(work)
     if both:
         owner.interrupt()
     task.cancel()
@@ -204,10 +210,7 @@ async def test_a_cancellation_by_others_that_work_swallows_ends_the_task_all_the
         except asyncio.CancelledError:
             await asyncio.sleep(0)
 
-    ready: asyncio.Future[Owner] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(outer(work, ready))
-    await ready
-    await asyncio.sleep(0)
+    task, _ = await begun(work)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -271,9 +274,7 @@ async def test_a_cancellation_is_seen_at_the_end_of_a_task_group_that_fails(by_o
                 group.create_task(fail())
         await asyncio.sleep(3600)
 
-    ready: asyncio.Future[Owner] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(outer(work, ready))
-    owner = await ready
+    task, owner = await begun(work)
     # The group has failed, and waits for the other task.
     await asyncio.sleep(0.5)
     if by_others:

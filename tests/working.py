@@ -1,6 +1,7 @@
 """An application whose handlers take their time, for the tests of what is under way."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from fastapi import FastAPI
@@ -56,6 +57,12 @@ def working(*, concurrent: bool = False, **options: Any) -> tuple[FastAPI, list[
         return Done(name=message.name)
 
     return served(chat), done
+
+
+async def swallowed_cancellation() -> None:
+    """Wait for a cancellation, and go on after it."""
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(3600)
 
 
 def cancelled(ref: int | str) -> dict[str, Any]:
