@@ -12,14 +12,9 @@ from protocol.servers.http import HTTPProtocol
 from protocol.types import ASGIApp, Receive, Scope, Send
 
 
-class Since(Message):
-    offset: int
-    epoch: str
-
-
 class Join(Message, type="join"):
     room: str
-    since: Since | None = None
+    since: Position | None = None
 
 
 class Joined(Message, type="joined"):
@@ -100,8 +95,7 @@ def create(*middleware: Middleware, seconds: float = 10) -> FastAPI:
 
     @rooms.on(Join, emits=Joined)
     async def join(message: Join, connection: Connection) -> Joined:
-        since = None if message.since is None else Position(message.since.offset, message.since.epoch)
-        membership = await connection.join(message.room, since)
+        membership = await connection.join(message.room, message.since)
         return Joined(
             offset=membership.position.offset,
             epoch=membership.position.epoch,
