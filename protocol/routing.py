@@ -228,6 +228,8 @@ class MessageRouter:
 
         def register(function: F) -> F:
             self._change()
+            with placed(place_of(function)):
+                check_models(types, "types=")
             signature = Signature(function, names=names, types=as_tuple(types))
             if any(is_kind(kind, function) for kind in _NOT_PLAIN):
                 raise ConfigurationError(
