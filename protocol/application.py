@@ -45,10 +45,11 @@ class MessageProtocol(MessageRouter):
     ``path``: the socket's path, or several. Where one has a parameter ``room``, and rooms are declared, that room's
     function is asked before the connection is accepted; other parameters are for dependencies. ``receives`` and
     ``sends`` declare messages without a handler. ``user``: a FastAPI dependency that returns the ``User``; it is
-    solved before accept, and may refuse by ``HTTPException``. ``rate_limit`` holds for each connection, all its messages together. ``subprotocols`` are
-    offered to the client in this order. ``max_frame``: bytes of an inbound frame; over it the connection is
-    closed with 1009. ``max_rooms``: rooms that a connection may be in. ``max_pending``: messages of one
-    connection that are handled beside others. ``asyncapi_url``: where the document is served; ``None``: nowhere.
+    solved before accept, and may refuse by ``HTTPException``. ``rate_limit`` holds for each connection, all its
+    messages together. ``subprotocols``: the first of these that a client offers is chosen. ``max_frame``: bytes of
+    an inbound frame; over it the connection is closed with 1009. ``max_rooms``: rooms that a connection may be in.
+    ``max_pending``: messages of one connection that are handled beside others. ``asyncapi_url``: where the document
+    is served; ``None``: nowhere.
     """
 
     def __init__(

@@ -70,9 +70,10 @@ class Delivery:
     """What became of a publication or a direct message.
 
     ``receivers`` counts the connections of this node whose outboxes it was put to, or that get it behind what they
-    missed, and, where the broker knows them, the nodes' that it was passed on to. ``dropped`` counts the frames of this node that slow consumers
-    lost for it by its policy, itself or older ones, and the consumers that were closed for it. ``position`` is
-    set for a room with history. ``repeated``: the key was applied before, and this is what became of it then.
+    missed, and, where the broker knows them, the nodes' that it was passed on to. ``dropped`` counts the frames of
+    this node that slow consumers lost for it by its policy, itself or older ones, and the consumers that were closed
+    for it. ``position`` is set for a room with history. ``repeated``: the key was applied before, and this is what
+    became of it then.
     """
 
     receivers: int = 0

@@ -80,7 +80,8 @@ def invalid(error: ValidationError, *, known: AbstractSet[str], id: Ref | None =
 def _details(error: ValidationError, *, include_input: bool = False) -> list[ErrorDetails]:
     """What is wrong; of more than a thousand items only the first, so that a hostile frame costs little.
 
-    The input of a frame is not included: each could be the whole of it. Pydantic makes objects of all errors or none, and writes them as JSON in a tenth of the time.
+    The input of a frame is not included: each could be the whole of it. Pydantic makes objects of all errors or none,
+    and writes them as JSON in a tenth of the time.
     """
     if error.error_count() < MANY:
         return error.errors(include_url=False, include_context=False, include_input=include_input)
