@@ -146,7 +146,8 @@ class Node:
 
     async def close(self) -> None:
         """Close every connection with 3001, and let go of the broker. Called again, it does nothing."""
-        await self._lifetime.aclose()
+        if not self.closed:
+            await self._lifetime.aclose()
 
     async def _live(self) -> AsyncGenerator[None, None]:
         # A generator, because a loop closes those before it ends, whoever has forgotten the lifespan.

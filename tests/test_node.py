@@ -116,7 +116,7 @@ async def test_a_closing_node_waits_for_slow_goodbyes_before_it_lets_go_of_the_b
     app = serving(chat)
     async with Client(app):
         node = chat.at(app)
-        await node.close()
+        await asyncio.gather(node.close(), node.close())
         assert said == ["bye"]
 
 
