@@ -53,7 +53,7 @@ def test_a_transform_is_annotated_with_messages() -> None:
         f"{place(anything)}: annotate the message with the types that are to be transformed."
     )
     router = MessageRouter()
-    assert refusal(lambda: router.transform(types="ask")(anything)) == (  # type: ignore[call-overload]
+    assert refusal(lambda: router.transform(types="ask")(anything)) == (  # type: ignore[arg-type]
         f"{place(anything)}: types= takes message types, which are pydantic models, not 'ask'."
     )
     router.transform(types=Ask)(anything)
