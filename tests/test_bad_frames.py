@@ -12,7 +12,8 @@ from protocol import Connection, Disconnect, Message, MessageProtocol, RateLimit
 from protocol.exceptions import RemoteProtocolError
 from protocol.limits import Rate
 from protocol.testing import Client, Refused, settle
-from tests.working import Done, Enter, Hello, Number, Work, cancelled, served, working
+from tests.served import served
+from tests.working import Done, Enter, Hello, Number, Work, cancelled, working
 
 
 async def test_fifty_broken_frames_in_a_row_are_one_too_many() -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from protocol import Connection, MessageProtocol
 from protocol.testing import Client, Refused, settle
-from tests.working import Done, Work, cancelled, served, swallowed_cancellation, working
+from tests.served import served
+from tests.working import Done, Work, cancelled, swallowed_cancellation, working
 
 
 async def test_cancel_overtakes_the_queue_and_is_acknowledged() -> None:

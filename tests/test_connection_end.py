@@ -11,7 +11,8 @@ from fastapi import FastAPI
 from protocol import Connection, Disconnect, MessageProtocol, User
 from protocol.reader import MAX_INBOX
 from protocol.testing import Client, settle
-from tests.working import Done, Enter, Work, served, swallowed_cancellation, working
+from tests.served import served
+from tests.working import Done, Enter, Work, swallowed_cancellation, working
 
 
 @pytest.mark.parametrize("concurrent", [False, True])

@@ -5,6 +5,7 @@ from fastapi import FastAPI, WebSocket
 
 from protocol import Message, MessageProtocol
 from tests.declared import complaint
+from tests.served import served
 
 
 class Said(Message, type="said"):
@@ -13,8 +14,7 @@ class Said(Message, type="said"):
 
 def create_app() -> FastAPI:
     chat = MessageProtocol("Chat", path="/ws/{room}", sends=Said)
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
 
     @app.websocket("/echo")
     async def echo(websocket: WebSocket) -> None: ...

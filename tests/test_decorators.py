@@ -11,7 +11,7 @@ from types import FunctionType
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import Depends
 
 import protocol
 from protocol import (
@@ -30,6 +30,7 @@ from protocol import (
     Users,
 )
 from protocol.testing import Client, settle
+from tests.served import served
 
 Scenario = Callable[[], Awaitable[None]]
 SCENARIOS: list[Scenario] = []
@@ -38,12 +39,6 @@ SCENARIOS: list[Scenario] = []
 def scenario(function: Scenario) -> Scenario:
     SCENARIOS.append(function)
     return function
-
-
-def served(chat: MessageProtocol) -> FastAPI:
-    app = FastAPI()
-    app.include_router(chat.router)
-    return app
 
 
 @scenario

@@ -2,23 +2,14 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
 import pytest
-from fastapi import (
-    Depends,
-    FastAPI,
-    Header,
-    HTTPException,
-    Query,
-    Request,
-    Security,
-    WebSocket,
-    WebSocketException,
-)
+from fastapi import Depends, Header, HTTPException, Query, Request, Security, WebSocket, WebSocketException
 from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 
 from protocol import ConfigurationError, Connection, Message, MessageProtocol, Room, User
 from protocol.testing import Client
 from tests.misdeclared import place, refusal
+from tests.served import served
 
 
 class Ask(Message, type="ask"):
@@ -29,14 +20,8 @@ class Answer(Message, type="answer"):
     text: str
 
 
-def app_of(chat: MessageProtocol) -> FastAPI:
-    app = FastAPI()
-    app.include_router(chat.router)
-    return app
-
-
 async def answer(chat: MessageProtocol, **options: Any) -> dict[str, Any]:
-    async with Client(app_of(chat), **options) as client:
+    async with Client(served(chat), **options) as client:
         return dict(await client.request(Ask()))
 
 
@@ -52,7 +37,7 @@ async def test_a_dependency_is_solved_for_each_message() -> None:
     async def ask(message: Ask, number: Annotated[int, Depends(number)], user: User) -> Answer:
         return Answer(text=f"{user.id} {number}")
 
-    async with Client(app_of(chat), user="bob", query="name=x") as client:
+    async with Client(served(chat), user="bob", query="name=x") as client:
         assert await client.request(Ask(), Answer) == Answer(text="bob 1")
         assert await client.request(Ask(), Answer) == Answer(text="bob 2")
     assert calls == ["x", "x"]
@@ -99,7 +84,7 @@ async def test_a_dependency_with_yield_is_around_one_message_and_sees_its_error(
         if log.count("open") == 2:
             raise KeyError
 
-    async with Client(app_of(chat)) as client:
+    async with Client(served(chat)) as client:
         assert (await client.request(Ask()))["type"] == "ack"
         assert log == ["open", "session", "closed"]
         assert (await client.request(Ask()))["code"] == "internal_error"
@@ -116,7 +101,7 @@ async def test_overrides_of_the_application_are_honoured() -> None:
     async def ask(message: Ask, now: Annotated[str, Depends(clock)]) -> Answer:
         return Answer(text=now)
 
-    app = app_of(chat)
+    app = served(chat)
     app.dependency_overrides[clock] = lambda: "noon"
     async with Client(app) as client:
         assert await client.request(Ask(), Answer) == Answer(text="noon")
@@ -181,7 +166,7 @@ async def test_a_websocket_exception_ends_the_connection() -> None:
     @chat.on(Ask)
     async def ask(message: Ask, left: Annotated[None, Depends(leave)]) -> None: ...
 
-    async with Client(app_of(chat)) as client:
+    async with Client(served(chat)) as client:
         await client.send(Ask())
         assert await client.expect_close() == (4000, "bye")
 
@@ -210,7 +195,7 @@ async def test_dependencies_of_a_room_function_and_a_hook() -> None:
     async def join(message: Join, connection: Connection) -> None:
         await connection.join(message.room)
 
-    app = app_of(chat)
+    app = served(chat)
     async with Client(app, user="alice") as alice, Client(app, user="bob") as bob:
         await alice.request(Join(room="a"))
         await bob.request(Join(room="a"))
@@ -231,7 +216,7 @@ async def test_a_dependency_sees_the_state_of_its_own_connection() -> None:
         connection.state.count = getattr(connection.state, "count", 0) + 1
         return Answer(text=str(connection.state.count))
 
-    async with Client(app_of(chat)) as client:
+    async with Client(served(chat)) as client:
         assert [(await client.request(Ask(), Answer)).text for _ in range(2)] == ["1", "2"]
 
 
@@ -285,8 +270,7 @@ async def test_a_plain_dependency_with_yield_ends_in_a_thread_before_the_answer(
     async def ask(message: Ask, item: Annotated[None, Depends(resource)]) -> None:
         steps.append("ask")
 
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     async with Client(app) as client:
         await client.request(Ask())
     assert steps == ["begin", "ask", "end"]

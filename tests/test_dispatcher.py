@@ -6,7 +6,8 @@ from typing import Any
 
 from protocol import Connection, MessageProtocol
 from protocol.testing import Client
-from tests.working import Done, Work, served, working
+from tests.served import served
+from tests.working import Done, Work, working
 
 
 async def test_messages_are_handled_in_order_however_long_each_takes() -> None:

@@ -7,20 +7,11 @@ import pytest
 from fastapi import Depends, FastAPI, HTTPException, WebSocketException
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from protocol import (
-    Connection,
-    Message,
-    MessageProtocol,
-    Rate,
-    Reject,
-    Room,
-    Rooms,
-    User,
-    codes,
-)
+from protocol import Connection, Message, MessageProtocol, Rate, Reject, Room, Rooms, User, codes
 from protocol.exceptions import Unavailable
 from protocol.testing import Client, settle
 from protocol.types import VERIFIER
+from tests.served import served
 
 
 class Do(Message, type="do"):
@@ -85,9 +76,7 @@ def create_app(**options: Any) -> FastAPI:
     async def enter(message: In, connection: Connection) -> None:
         await connection.join(message.room)
 
-    app = FastAPI()
-    app.include_router(chat.router)
-    return app
+    return served(chat)
 
 
 def error(code: str, detail: str, **more: Any) -> dict[str, Any]:
@@ -214,8 +203,7 @@ async def test_a_dependency_may_refuse_too() -> None:
     @chat.on(Do)
     async def do(message: Do, admin: Annotated[None, Depends(admin)]) -> None: ...
 
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     async with Client(app) as client:
         assert await client.request(Do(what="x")) == error("forbidden", "Admins only.")
         assert ended == ["member"]
@@ -239,8 +227,7 @@ async def test_an_error_in_a_room_leaves_the_room_unharmed() -> None:
         if message.what == "fail":
             raise LookupError
 
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     async with Client(app) as one, Client(app) as two:
         for client in (one, two):
             await client.request(In(room="lobby"))
@@ -262,8 +249,7 @@ async def test_an_exception_handler_that_fails_is_an_internal_error(caplog: pyte
     async def do(message: Do) -> None:
         raise LookupError("the first")
 
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     async with Client(app) as client:
         assert (await client.request(Do(what="x")))["code"] == "internal_error"
     assert "the first" in caplog.text

@@ -11,6 +11,7 @@ from protocol.brokers import Publication
 from protocol.exceptions import LocalProtocolError
 from protocol.replay import RoomReplay
 from protocol.testing import Client, settle
+from tests.served import served
 
 
 class Join(Message, type="join"):
@@ -27,16 +28,14 @@ class Text(Message, type="text"):
     text: str
 
 
-def served(chat: MessageProtocol) -> FastAPI:
+def joinable(chat: MessageProtocol) -> FastAPI:
     """Serve it to whoever joins its rooms."""
 
     @chat.on(Join)
     async def join(message: Join, connection: Connection) -> None:
         await connection.join(message.room, message.since)
 
-    app = FastAPI()
-    app.include_router(chat.router)
-    return app
+    return served(chat)
 
 
 @pytest.mark.parametrize("wire", [False, True], ids=["send", "wire"])
@@ -59,7 +58,7 @@ async def test_who_cannot_be_given_a_message_of_a_history_starts_over_and_distur
     async def say(message: Say, room: Room) -> None:
         await room.publish(Text(text=message.text))
 
-    app = served(chat)
+    app = joinable(chat)
 
     def client(user: str) -> Client:
         return Client(app, user=user, wire=wire)
@@ -105,7 +104,7 @@ async def test_a_message_that_cannot_be_read_again_leaves_no_hole_in_a_recovery(
     @chat.room("{name}", history=History())
     async def room(connection: Connection, name: str) -> None: ...
 
-    app = served(chat)
+    app = joinable(chat)
     async with Client(app, user="ann") as ann:
         await ann.request(Join(room="a"))
         delivery = await chat.rooms["a"].publish(At(time=datetime(2026, 1, 1, 12, tzinfo=UTC)))
@@ -136,7 +135,7 @@ async def test_a_message_of_another_node_is_delivered_although_its_slow_key_cann
     @chat.room("{name}")
     async def room(connection: Connection, name: str) -> None: ...
 
-    app = served(chat)
+    app = joinable(chat)
     async with Client(app) as client:
         await client.request(Join(room="a"))
         body = b'{"type":"price","symbol":"x","price":"1.0 EUR"}'
@@ -165,7 +164,7 @@ async def test_what_a_codec_cannot_write_leaves_no_hole_and_stops_no_delivery() 
     @chat.room("brief")
     async def brief(connection: Connection) -> None: ...
 
-    app = served(chat)
+    app = joinable(chat)
     async with Client(app) as ann, Client(app) as bob:
         await ann.request(Join(room="kept"))
         await bob.request(Join(room="brief"))
@@ -188,7 +187,7 @@ async def test_a_replay_that_fails_ends_its_connection_and_no_other(
     @chat.room("kept", history=History())
     async def kept(connection: Connection) -> None: ...
 
-    app = served(chat)
+    app = joinable(chat)
     async with Client(app, wire=wire) as ann, Client(app, wire=wire) as bob:
         monkeypatch.setattr(RoomReplay, "next", broken)
         await ann.send(Join(room="kept"))

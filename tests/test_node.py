@@ -15,6 +15,7 @@ from protocol.brokers import MemoryBroker, MemoryBus
 from protocol.node import Node
 from protocol.presence import MemoryPresence
 from protocol.testing import Client, run, settle
+from tests.served import served
 
 
 class Join(Message, type="join"):
@@ -44,12 +45,6 @@ def declared() -> MessageProtocol:
     return chat
 
 
-def serving(chat: MessageProtocol) -> FastAPI:
-    app = FastAPI()
-    app.include_router(chat.router)
-    return app
-
-
 class lifespan:
     """Run an application's lifespan around a block, as a server does."""
 
@@ -74,7 +69,7 @@ class lifespan:
 
 async def test_a_node_is_made_with_the_first_connection() -> None:
     chat = declared()
-    app = serving(chat)
+    app = served(chat)
     with pytest.raises(LocalProtocolError) as error:
         _ = chat.rooms
     assert str(error.value) == (
@@ -89,7 +84,7 @@ async def test_a_node_is_made_with_the_first_connection() -> None:
 
 async def test_the_lifespan_makes_a_node_and_closes_it_with_its_connections() -> None:
     chat = declared()
-    app = serving(chat)
+    app = served(chat)
     async with lifespan(app):
         node = chat.at(app)
         client = await Client(app).connect()
@@ -113,7 +108,7 @@ async def test_a_closing_node_waits_for_slow_goodbyes_before_it_lets_go_of_the_b
         await node.rooms["a"].publish(Say(room="a", text="bye"))
         said.append("bye")
 
-    app = serving(chat)
+    app = served(chat)
     async with Client(app):
         node = chat.at(app)
         await asyncio.gather(node.close(), node.close())
@@ -122,7 +117,7 @@ async def test_a_closing_node_waits_for_slow_goodbyes_before_it_lets_go_of_the_b
 
 async def test_a_new_node_serves_after_the_lifespan_has_ended() -> None:
     chat = declared()
-    app = serving(chat)
+    app = served(chat)
     async with lifespan(app):
         first = chat.at(app)
     async with Client(app) as client:
@@ -132,7 +127,7 @@ async def test_a_new_node_serves_after_the_lifespan_has_ended() -> None:
 
 async def test_two_applications_are_two_worlds_and_outside_of_them_one_has_to_be_named() -> None:
     chat = declared()
-    red, blue = serving(chat), serving(chat)
+    red, blue = served(chat), served(chat)
     async with Client(red) as one, Client(blue) as two:
         for client in (one, two):
             await client.request(Join(room="a"))
@@ -152,7 +147,7 @@ async def test_two_applications_are_two_worlds_and_outside_of_them_one_has_to_be
 
 async def test_three_nodes_in_one_process_share_what_they_are_given() -> None:
     chat = declared()
-    app = serving(chat)
+    app = served(chat)
     bus, presence = MemoryBus(), MemoryPresence()
     nodes = [
         Node(chat.freeze(), broker=MemoryBroker(bus), presence=presence, name=f"n{index}")
@@ -188,7 +183,7 @@ async def test_a_router_may_be_included_twice() -> None:
 
 async def test_a_router_may_be_in_a_mounted_application() -> None:
     chat = declared()
-    inner, outer = serving(chat), FastAPI()
+    inner, outer = served(chat), FastAPI()
     outer.mount("/inner", inner)
     async with lifespan(outer), Client(outer, "/inner/ws") as client:
         assert (await client.request(Join(room="a")))["type"] == "ack"
@@ -197,7 +192,7 @@ async def test_a_router_may_be_in_a_mounted_application() -> None:
 
 def test_a_node_that_no_lifespan_closes_ends_with_its_loop() -> None:
     chat = declared()
-    app = serving(chat)
+    app = served(chat)
     nodes: list[Node] = []
 
     async def forgetful() -> None:
@@ -213,7 +208,7 @@ def test_a_node_that_no_lifespan_closes_ends_with_its_loop() -> None:
 
 def test_an_application_is_not_kept_by_the_protocol_it_has_served() -> None:
     chat = declared()
-    app: FastAPI | None = serving(chat)
+    app: FastAPI | None = served(chat)
     kept = weakref.ref(app)
 
     async def serve(app: FastAPI) -> None:
@@ -221,7 +216,7 @@ def test_an_application_is_not_kept_by_the_protocol_it_has_served() -> None:
             pass
 
     async def serve_another() -> None:
-        async with Client(serving(chat)):
+        async with Client(served(chat)):
             pass
 
     assert app is not None
@@ -234,7 +229,7 @@ def test_an_application_is_not_kept_by_the_protocol_it_has_served() -> None:
 
 async def test_rooms_and_users_from_an_endpoint_and_a_background_task() -> None:
     chat = declared()
-    app = serving(chat)
+    app = served(chat)
 
     async def later() -> None:
         await chat.users["ann"].send(Say(room="", text="later"))
@@ -256,7 +251,7 @@ async def test_rooms_and_users_from_an_endpoint_and_a_background_task() -> None:
 @pytest.mark.parametrize("with_lifespan", [True, False])
 def test_starlettes_test_client_works_with_and_without_a_lifespan(with_lifespan: bool) -> None:
     chat = declared()
-    app = serving(chat)
+    app = served(chat)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # which HTTP library Starlette wants
         from fastapi.testclient import TestClient
@@ -278,7 +273,7 @@ def test_starlettes_test_client_works_with_and_without_a_lifespan(with_lifespan:
 
 async def test_a_lost_lease_is_taken_up_again_and_departures_are_announced_once() -> None:
     chat = declared()
-    app = serving(chat)
+    app = served(chat)
     presence = MemoryPresence(monotonic=asyncio.get_running_loop().time)
     node = Node(chat.freeze(), presence=presence)
     async with Client(app, node=node, user="ann") as client:

@@ -1,9 +1,8 @@
 """What goes with a publication."""
 
-from fastapi import FastAPI
-
 from protocol import Connection, Message, MessageProtocol, Room
 from protocol.testing import Client, settle
+from tests.served import served
 
 KEY = "0123456789abcdef"
 
@@ -36,8 +35,7 @@ async def test_a_key_is_not_left_for_the_second_publication_where_the_first_has_
         await room.publish(Text(text="first"), key="the handler's own")
         await room.publish(Text(text="second"))
 
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     async with Client(app, user="ann") as ann:
         await ann.request(Join(room="a"))
         await ann.request(Say(room="a", text=""), key=KEY)

@@ -1,10 +1,10 @@
 """Frames as they arrive, before anything of them is a message."""
 
 import pytest
-from fastapi import FastAPI
 
 from protocol import Message, MessageProtocol
 from protocol.testing import Client
+from tests.served import served
 
 
 class Say(Message, type="say"):
@@ -18,8 +18,7 @@ async def test_a_frame_with_half_a_surrogate_pair_is_malformed_at_any_length(len
     @chat.on(Say)
     async def say(message: Say) -> None: ...
 
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     async with Client(app) as client:
         await client.send('{"type":"say","text":"' + "\ud800" * length + '"}')
         assert (await client.expect("error"))["code"] == "malformed_frame"

@@ -9,7 +9,8 @@ from protocol import Connection, MessageProtocol, Reject
 from protocol.limits import Rate
 from protocol.reader import MAX_INBOX
 from protocol.testing import Client, settle
-from tests.working import Done, Hello, Work, served
+from tests.served import served
+from tests.working import Done, Hello, Work
 
 
 async def test_on_connect_can_wait_for_a_message_while_others_wait_their_turn() -> None:

@@ -16,6 +16,7 @@ from protocol.servers.http import HTTPProtocol
 from protocol.servers.uvicorn import WebSocketProtocol
 from tests.faults.clients import Clients
 from tests.process import PATIENCE
+from tests.served import served
 from tests.threads import Server, serving
 
 SERVERS: dict[str, dict[str, Any]] = {
@@ -92,8 +93,7 @@ def create_app(**options: Any) -> tuple[FastAPI, MessageProtocol]:
         for value in range(message.to):
             yield Number(value=value)
 
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     return app, chat
 
 

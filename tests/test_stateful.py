@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from protocol import Connection, History, Message, MessageProtocol, Room, User
 from protocol.testing import Client, run, settle
 from tests.profiles import examples
+from tests.served import served
 
 ROOMS = ("plain-a", "kept-a")
 USERS = ("ann", "ann", "bob")  # two tabs of one user
@@ -202,8 +203,7 @@ class Peer:
 
 
 async def play(steps: list[Step]) -> None:
-    app = FastAPI()
-    app.include_router(CHAT.router)
+    app = served(CHAT)
     peers = [Peer(app, user) for user in USERS]
     for peer in peers:
         await peer.client.connect()

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 
 from protocol import MessageProtocol
 from protocol.testing import Client, settle
-from tests.working import Count, Number, cancelled, served
+from tests.served import served
+from tests.working import Count, Number, cancelled
 
 
 async def test_a_stream_sends_replies_then_the_ack() -> None:

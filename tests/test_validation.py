@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ByteSize, ImportString, create_m
 
 from protocol import Connection, Message, MessageProtocol, Room
 from protocol.testing import Client
+from tests.served import served
 
 SECRET = "hunter2"
 
@@ -49,9 +50,7 @@ def create_app() -> FastAPI:
     @chat.on(Say)
     async def say(message: Say, room: Room) -> None: ...
 
-    app = FastAPI()
-    app.include_router(chat.router)
-    return app
+    return served(chat)
 
 
 def put(**members: Any) -> str:
@@ -196,8 +195,7 @@ async def test_what_a_transform_breaks_is_told_as_if_the_client_had_sent_it() ->
     @chat.on(Put)
     async def handle(message: Put) -> None: ...
 
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     async with Client(app) as client:
         error = await client.request(Put(name="x"))
         assert (error["code"], error["errors"]) == (
@@ -216,8 +214,7 @@ async def test_what_a_transform_breaks_is_told_without_what_it_made_of_the_input
     def breaks(message: Named) -> Named:
         return message.replace(name=f"{message.name}!")
 
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     async with Client(app) as client:
         error = await client.request(Named(name=SECRET))
         assert error["detail"] == "name: Input is not valid"

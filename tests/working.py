@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from protocol import Message, MessageProtocol
+from tests.served import served
 
 
 class Work(Message, type="work"):
@@ -32,12 +33,6 @@ class Hello(Message, type="hello"):
 
 class Enter(Message, type="enter"):
     pass
-
-
-def served(chat: MessageProtocol) -> FastAPI:
-    app = FastAPI()
-    app.include_router(chat.router)
-    return app
 
 
 def working(*, concurrent: bool = False, **options: Any) -> tuple[FastAPI, list[str]]:

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 
 from examples.chat.app import create_chat
 from examples.chat.settings import Settings
@@ -13,6 +12,7 @@ from protocol.testing import Client
 from protocol.transforms import Censor
 from schemas.rooms import Said
 from tests.chat.people import SECRET, create, join, offsets, person, say, types
+from tests.served import served
 
 
 async def test_who_returns_gets_what_was_missed_behind_the_joined_and_then_the_live_ones() -> None:
@@ -90,8 +90,7 @@ async def test_at_most_300_messages_are_replayed(missed: int, recovered: bool) -
 
 async def test_a_room_keeps_1_000_messages() -> None:
     chat = create_chat(Settings(secret=SECRET), Censor(()))
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     async with Client(app):
         room = chat.rooms["general"]
         for number in range(1001):

@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 
 from protocol import Message, MessageProtocol
 from protocol.asyncapi import document
 from protocol.fuzzing.channel import modern
 from protocol.fuzzing.contract import Contract
 from tests.fuzz import plain
+from tests.served import served
 
 
 class Say(Message, type="say"):
@@ -22,8 +22,7 @@ def test_no_frame_is_longer_than_the_document_admits() -> None:
     @chat.on(Say)
     async def say(message: Say) -> None: ...
 
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     assert Contract.of_document(document(app, chat)).grammar.max_frame == 2048
     assert Contract.of(app).grammar.max_frame == 2048
 

@@ -4,13 +4,13 @@ import json
 from typing import Annotated, Any, Literal
 
 import pytest
-from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from protocol import Message, MessageProtocol
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.coverage import boundaries
 from protocol.testing.steps import Send
+from tests.served import served
 
 
 class Part(BaseModel):
@@ -45,8 +45,7 @@ def sent(message: type[Message], **settings: Any) -> tuple[list[dict[str, Any]],
     @protocol.on(message)
     async def handle(message: message) -> None: ...  # type: ignore[valid-type]
 
-    app = FastAPI()
-    app.include_router(protocol.router)
+    app = served(protocol)
     contract = Contract.of(app)
     frames = [step.data for program in boundaries(contract) for step in program if isinstance(step, Send)]
     assert len(set(frames)) == len(frames)

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 
 from protocol import Connection, Message, MessageProtocol
 from protocol.exceptions import ConfigurationError
@@ -14,6 +13,7 @@ from protocol.testing.steps import Connect
 from tests.fuzz.chat import create_app
 from tests.fuzz.clubs import for_outsiders
 from tests.fuzz.plain import COUNT, ROOM, TEXT, document
+from tests.served import served
 
 
 def messages(**members: dict[str, Any]) -> dict[str, Any]:
@@ -117,8 +117,7 @@ def test_a_server_with_nothing_but_a_parametrised_path_is_reached_by_the_usual_v
     @protocol.on(Tick)
     async def tick(message: Tick, connection: Connection) -> None: ...
 
-    app = FastAPI()
-    app.include_router(protocol.router)
+    app = served(protocol)
     contract = Contract.of(app)
     assert contract.path == "/ws/room"
     assert contract.room == RoomRules("room")

@@ -14,6 +14,7 @@ from protocol.exceptions import LocalProtocolError, Unavailable
 from protocol.middleware.protocol import ProtocolMiddleware
 from protocol.testing import Client, Refused, settle
 from protocol.types import ASGIApp, Receive, Scope, Send
+from tests.served import served
 
 
 class Ask(Message, type="ask"):
@@ -316,8 +317,7 @@ async def test_a_room_in_the_path_is_asked_before_accept(
     async def connected(connection: Connection) -> None:
         hooks.append(connection.path_params.get("room", ""))
 
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     with pytest.raises(Refused) as refused:
         await Client(app, "/ws/refused").connect()
     assert refused.value.status == status
@@ -340,8 +340,7 @@ async def test_a_room_in_the_path_is_asked_whatever_its_parameter_is_converted_t
         if number > 9:
             raise Reject
 
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     async with Client(app, "/ws/7"):
         pass
     with pytest.raises(Refused) as refused:
@@ -358,8 +357,7 @@ async def test_a_room_may_refuse_with_a_code_of_the_application_on_a_server_that
     async def room(connection: Connection, name: str) -> None:
         raise Disconnect(4500, "not you")
 
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     client = Client(app, "/ws/a")
     del client.scope["extensions"]["websocket.http.response"]
     with pytest.raises(Refused) as refused:
@@ -383,8 +381,7 @@ async def test_without_declared_rooms_a_parameter_that_is_called_room_is_one_lik
 
 async def test_the_first_subprotocol_of_ours_that_is_offered_is_chosen() -> None:
     chat = MessageProtocol("Chat", subprotocols=("chat.v2", "chat.v1"))
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     for offered, chosen in ((["x", "chat.v1", "chat.v2"], "chat.v2"), (["x"], None), ([], None)):
         async with Client(app, subprotocols=offered) as client:
             assert client.accepted is not None
@@ -397,8 +394,7 @@ async def test_a_wrapper_of_send_sees_every_frame_and_is_named_once_for_each_app
     chat = declared()
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            app = FastAPI()
-            app.include_router(chat.router)
+            app = served(chat)
             seen: list[str] = []
             app.add_middleware(Nosy, seen=seen)
             for _ in range(2):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from fastapi import FastAPI
 
 from protocol import Connection, Message, MessageProtocol, Outbox
+from tests.served import served
 from tests.servers.harness import Peer, connected, serving, text
 
 PADDING = "x" * 1000
@@ -33,8 +34,7 @@ def create() -> tuple[MessageProtocol, FastAPI]:
     async def enter(connection: Connection) -> None:
         await connection.join("all")
 
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     return chat, app
 
 

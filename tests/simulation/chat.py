@@ -12,6 +12,7 @@ from protocol.testing import Simulation
 from protocol.testing.process import SimulatedClient
 from schemas.names import Since
 from schemas.rooms import Join
+from tests.served import served
 
 ANY = Rate(1e6, burst=10**6)
 
@@ -23,9 +24,7 @@ chat.include_router(presence_router(messages=ANY))
 
 def create_app() -> FastAPI:
     """One application of many that serve the one protocol, as processes do."""
-    app = FastAPI()
-    app.include_router(chat.router)
-    return app
+    return served(chat)
 
 
 class Said(dict[int, tuple[str, str]]):

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from protocol import Connection, Message, MessageProtocol, Room
 from protocol.testing import Simulation, simulate
 from protocol.testing.process import SimulatedClient
+from tests.served import served
 
 NODES = 3
 NUMBERS = range(12)
@@ -46,9 +47,7 @@ async def count(message: Count, room: Room, connection: Connection) -> None:
 
 
 def create_app() -> FastAPI:
-    app = FastAPI()
-    app.include_router(counting.router)
-    return app
+    return served(counting)
 
 
 async def all_count(simulation: Simulation) -> None:

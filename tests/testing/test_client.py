@@ -8,6 +8,7 @@ from fastapi import FastAPI, WebSocket
 
 from protocol import Envelope, Message, MessageProtocol
 from protocol.testing import Client, Refused
+from tests.served import served
 
 
 class Say(Message, type="say"):
@@ -27,9 +28,7 @@ def create_app(**options: Any) -> FastAPI:
         await asyncio.sleep(message.seconds)
         return message
 
-    app = FastAPI()
-    app.include_router(chat.router)
-    return app
+    return served(chat)
 
 
 async def test_what_can_never_come_fails_at_once_and_shows_what_is_there() -> None:

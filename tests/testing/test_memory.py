@@ -9,6 +9,7 @@ from protocol.testing.memory import Memory
 from protocol.testing.player import play
 from protocol.testing.steps import Burst, Close, Connect, Reference, Send, Step, Wait
 from protocol.testing.transcript import Exchange, Transcript
+from tests.served import served
 
 OFFSET = Reference(("since", "offset"), "offset")
 EPOCH = Reference(("since", "epoch"), "epoch")
@@ -71,9 +72,7 @@ def test_a_transcript_has_what_was_sent_and_is_played_with_what_comes_then() -> 
         async def resume(message: Resume, connection: Connection) -> None:
             assert message.token == token
 
-        app = FastAPI()
-        app.include_router(protocol.router)
-        return app
+        return served(protocol)
 
     async def played(app: FastAPI, transcript: Transcript) -> Transcript:
         return Transcript(await play(transcript.steps, InProcess(app, "/ws", lambda client: {})))

@@ -17,6 +17,7 @@ from protocol.testing.steps import Close, Connect, Drop, Send
 from protocol.testing.transcript import Exchange, Transcript
 from protocol.types import Receive, Scope
 from protocol.types import Send as Sender
+from tests.served import served
 
 
 class Echo(Message, type="echo"):
@@ -34,9 +35,7 @@ def create_app() -> FastAPI:
     async def echo(message: Echo, connection: Connection) -> Echo:
         return message
 
-    app = FastAPI()
-    app.include_router(chat.router)
-    return app
+    return served(chat)
 
 
 async def test_what_passes_is_written_down_in_order() -> None:
@@ -99,8 +98,7 @@ def test_what_is_not_written_down_is_no_difference() -> None:
     async def echo(message: Echo, connection: Connection) -> Ticket:
         return Ticket(ticket=uuid4().hex)
 
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     recorded = record(app)
 
     async def session() -> None:
