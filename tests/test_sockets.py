@@ -4,16 +4,17 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
-from fastapi import FastAPI, HTTPException, Query
+from fastapi import FastAPI
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from protocol import Connection, Message, MessageProtocol, Outbox, Room, User
 from protocol.servers.http import HTTPProtocol
 from protocol.servers.uvicorn import WebSocketProtocol
+from tests.faults.application import Count, Number, current_user
 from tests.faults.clients import Clients
 from tests.process import PATIENCE
 from tests.served import served
@@ -44,22 +45,6 @@ class Left(Message, type="left"):
 
 class Wait(Message, type="wait"):
     seconds: float
-
-
-class Count(Message, type="count"):
-    to: int
-
-
-class Number(Message, type="number"):
-    value: int
-
-
-def current_user(name: Annotated[str, Query()] = "") -> User:
-    if not name:
-        raise HTTPException(401, "Say who you are.", {"WWW-Authenticate": "Bearer"})
-    if name == "mallory":
-        raise HTTPException(403, "Not you.")
-    return User(name)
 
 
 def create_app(**options: Any) -> tuple[FastAPI, MessageProtocol]:
@@ -93,8 +78,7 @@ def create_app(**options: Any) -> tuple[FastAPI, MessageProtocol]:
         for value in range(message.to):
             yield Number(value=value)
 
-    app = served(chat)
-    return app, chat
+    return served(chat), chat
 
 
 @pytest.fixture(params=SERVERS)
