@@ -279,7 +279,7 @@ class Connection(HTTPConnection):
             self.too_slow()
             return lost
         if self.observers:
-            self._report(frame, lost)
+            self._tell_of(frame, lost)
         if not self.scheduled:
             self.scheduled = True
             self._hub.schedule(self)
@@ -290,14 +290,24 @@ class Connection(HTTPConnection):
         for observer in tuple(self.observers):
             try:
                 report(observer)
-            except Exception:
-                logger.exception("An observer failed: it is told nothing more", extra={"connection": self.id})
-                self.observers[:] = [one for one in self.observers if one is not observer]
+            except Exception as error:  # noqa: BLE001 a middleware's
+                self._mute(observer, error)
 
-    def _report(self, frame: Frame, lost: int = 0) -> None:
-        self.tell(lambda observer: observer.frames_sent(frame.type, 1, len(frame)))
-        if lost:
-            self.tell(lambda observer: observer.frames_dropped(frame.type, lost))
+    def _tell_of(self, frame: Frame, lost: int = 0) -> None:
+        # Not by `tell`: a function for each frame and receiver would cost as much as the queue does.
+        for observer in tuple(self.observers):
+            try:
+                observer.frames_sent(frame.type, 1, frame.size)
+                if lost:
+                    observer.frames_dropped(frame.type, lost)
+            except Exception as error:  # noqa: BLE001 a middleware's
+                self._mute(observer, error)
+
+    def _mute(self, observer: Observer, error: Exception) -> None:
+        logger.error(
+            "An observer failed: it is told nothing more", exc_info=error, extra={"connection": self.id}
+        )
+        self.observers[:] = [one for one in self.observers if one is not observer]
 
     async def ready(self) -> None:
         """Wait until the peer has taken what is queued, where that is more than is good at once.
@@ -359,7 +369,7 @@ class Connection(HTTPConnection):
                 self.replays.popleft()
             elif self.queue.fits(frame):
                 self.queue.put(frame)
-                self._report(frame)
+                self._tell_of(frame)
             else:
                 # Too large to go beside others: it waits until they are written.
                 self._held = frame
