@@ -2,19 +2,20 @@
 
 The hub joins the three that know something of a room: the broker (what is published), the presence store (who
 is there, on all nodes), and the node's own tables (:mod:`protocol.fanout`). What is published goes through
-:mod:`protocol.publisher`.
+:mod:`protocol.publisher`, and what a room is told of its members through :mod:`protocol.announcer`.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Hashable, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 from pydantic import BaseModel
 
-from protocol import codes
+from protocol import announcer, codes
+from protocol.announcer import Announcer, Begin, within_hook
 from protocol.brokers import Broker, Publication, room_channel, user_channel
 from protocol.connection import Connection, Handling, handling
 from protocol.exceptions import Disconnect, NotAMember, TooManyRooms, Unavailable
@@ -25,23 +26,16 @@ from protocol.owner import ended
 from protocol.presence import LISTED, Members, Presence
 from protocol.publisher import Publisher
 from protocol.replay import RoomReplay
-from protocol.rooms import Membership, Room, RoomSpec, RoomTable
+from protocol.rooms import Membership, RoomSpec, RoomTable
 from protocol.types import Position, User
 
 logger = logging.getLogger("protocol")
 
-Begin = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
-"""Starts work that goes on to its end, even if the caller is cancelled meanwhile."""
 
-
-class Hooks(Protocol):
+class Hooks(announcer.Hooks, Protocol):
     """The application's functions that the hub calls; all but the first answer with what is announced."""
 
     async def authorise(self, connection: Connection, spec: RoomSpec, parameters: dict[str, str]) -> None: ...
-
-    async def joined(self, user: User, room: Room) -> Sequence[BaseModel]: ...
-
-    async def left(self, user: User, room: Room) -> Sequence[BaseModel]: ...
 
     async def status_changed(self, user: User, status: str) -> Sequence[BaseModel]: ...
 
@@ -69,10 +63,11 @@ class Hub:
         self._broker = broker
         self._presence = presence
         self._begin = begin
+        self._announcer = Announcer(hooks, publisher, presence=presence, begin=begin)
         # Who is in a room, or is not any more, and the presence store may not know it.
         self._unsettled: dict[tuple[Connection, str], None] = {}
         self._followed: set[str] = set()
-        self._following: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
         self._max_rooms = max_rooms
 
     # Connections.
@@ -91,8 +86,9 @@ class Hub:
             return
         user = connection.user
         for room in list(connection.memberships.values()):
-            async with self._visit(room.name, room.spec):
-                await self._remove(connection, room)
+            async with self._visit(room.name, room.spec) as here:
+                if connection in here:
+                    await self._remove(connection, here)
         mine = self.fanout.users[user.id]
         del mine[connection]
         if not mine:
@@ -107,7 +103,9 @@ class Hub:
             )
             return
         for name in left:
-            await self.announce_left(user, name)
+            self.announce_left(user, name)
+        for name in left:
+            await self._announcer.told(name, user)
 
     async def set_status(self, connection: Connection, status: str) -> None:
         user = connection.user
@@ -119,36 +117,41 @@ class Hub:
 
     # Membership.
 
-    async def authorise(self, connection: Connection, name: str) -> RoomSpec:
+    async def authorise(self, connection: Connection, name: str) -> None:
         """Ask the room function. Raises ``NotFound``, and whatever the function raises."""
-        spec, parameters = self._table.find(name)
-        await self._hooks.authorise(connection, spec, parameters)
-        return spec
+        await self._hooks.authorise(connection, *self._table.find(name))
 
     async def join(self, connection: Connection, name: str, since: Position | None) -> Membership:
+        """Returns when the others have been told of it, except within a hook, which they wait for."""
+        spec, parameters = self._table.find(name)
         if name not in connection.memberships:
-            self._check_room_for(connection, name)
+            self._check_room_for(connection)
         # Asked again of a member too, who may not be allowed in any more.
-        spec = await self.authorise(connection, name)
-        async with self._visit(name, spec) as room:
-            if connection in room:
-                return await self._again(connection, room)
-            if connection.id not in self.fanout.connections:
-                raise Disconnect(codes.GOING_AWAY)
-            # Others may have been joined meanwhile.
-            self._check_room_for(connection, name)
+        await self._hooks.authorise(connection, spec, parameters)
+        # One join of a connection at a time: nobody can rely on one that may still be taken back.
+        async with nullcontext() if within_hook() else self._lock((connection.id, name)):
+            async with self._visit(name, spec) as room:
+                if connection in room:
+                    return await self._again(connection, room)
+                if connection.id not in self.fanout.connections:
+                    raise Disconnect(codes.GOING_AWAY)
+                # Others may have been joined meanwhile.
+                self._check_room_for(connection)
+                membership = await self._enter(connection, room, since)
             try:
-                return await self._enter(connection, room, since)
-            except BaseException:
-                # All or nothing, wherever it has failed or was cancelled; nobody enters before that is so.
-                await ended(self._begin(self._withdraw(connection, room)))
+                await self._announcer.told(name, connection.user)
+            except asyncio.CancelledError:
+                with suppress(NotAMember):
+                    await ended(self._begin(self._leave(connection, name, spec)))
                 raise
+            return membership
 
     async def leave(self, connection: Connection, name: str) -> None:
         room = connection.memberships.get(name)
         if room is None:
             raise NotAMember("The connection is not in this room.")
-        await asyncio.shield(self._begin(self._leave(connection, room)))
+        await asyncio.shield(self._begin(self._leave(connection, name, room.spec)))
+        await self._announcer.told(name, connection.user)
 
     def release(self, current: Handling) -> None:
         """The answer to a message is queued: what the rooms that it joined have to say may follow."""
@@ -170,34 +173,29 @@ class Hub:
                 if connection in room:
                     await self._appear(connection, room)
                 elif connection.id in self.fanout.connections and await self._disappear(connection, room):
-                    await self.announce_left(connection.user, name)
+                    self.announce_left(connection.user, name)
 
-    async def announce_left(self, user: User, name: str) -> None:
-        """Tell a room that the last connection of ``user`` has left it. Never raises ``Exception``."""
-        try:
-            left = await self._presence.members(name, limit=0)
-        except Unavailable:
-            logger.warning(
-                "The presence store does not answer: a departure is not announced", extra={"room": name}
-            )
-        else:
-            if left.count < LISTED:
-                said = self._hooks.left(user, Room(name, self._publisher))
-                await self._publisher.announce(said, (room_channel(name),), exclude_user=user.id)
+    def announce_left(self, user: User, name: str) -> None:
+        """Tell a room that the last connection of ``user`` has left it."""
+        self._announcer.put(name, user, came=False)
 
     # Parts.
 
     async def _follow(self, user: str) -> None:
         """Be subscribed to a user's channel while there is a connection: when one comes as the last one goes, too."""
-        if (lock := self._following.get(user)) is None:
-            lock = self._following[user] = asyncio.Lock()
-        async with lock:
+        async with self._lock(user):
             if user not in self.fanout.users:
                 self._followed.discard(user)
                 await self._broker.unsubscribe(user_channel(user))
             elif user not in self._followed:
                 await self._broker.subscribe(user_channel(user))
                 self._followed.add(user)
+
+    def _lock(self, key: Hashable) -> asyncio.Lock:
+        """The lock of all who ask for it at the same time."""
+        if (lock := self._locks.get(key)) is None:
+            lock = self._locks[key] = asyncio.Lock()
+        return lock
 
     @asynccontextmanager
     async def _visit(self, name: str, spec: RoomSpec) -> AsyncIterator[LocalRoom]:
@@ -214,15 +212,19 @@ class Hub:
             if not room and not room.visitors:
                 del self.fanout.rooms[name]
 
-    def _check_room_for(self, connection: Connection, name: str) -> None:
-        self._table.find(name)
+    def _check_room_for(self, connection: Connection) -> None:
         if len(connection.memberships) >= self._max_rooms:
             raise TooManyRooms(f"A connection can be in {self._max_rooms} rooms: leave one first.")
 
     async def _enter(self, connection: Connection, room: LocalRoom, since: Position | None) -> Membership:
         """Subscribe, hold back what comes, read what was missed, and be seen."""
-        page = await self._subscribe(connection, room, since)
-        members = await self._appear(connection, room)
+        try:
+            page = await self._subscribe(connection, room, since)
+            members = await self._appear(connection, room)
+        except BaseException:
+            # All or nothing, wherever it has failed or was cancelled; nobody enters before that is so.
+            await ended(self._begin(self._withdraw(connection, room)))
+            raise
         replay = room.joining[connection]
         current = handling.get()
         if current is not None and current.connection is connection and not current.ended:
@@ -263,16 +265,16 @@ class Hub:
             replay.started = True
             connection.replay(replay)
 
-    async def _leave(self, connection: Connection, room: LocalRoom) -> None:
-        async with self._visit(room.name, room.spec):
+    async def _leave(self, connection: Connection, name: str, spec: RoomSpec) -> None:
+        async with self._visit(name, spec) as room:
             if connection not in room:
                 raise NotAMember("The connection is not in this room.")
             await self._remove(connection, room)
             if await self._disappear(connection, room):
-                await self.announce_left(connection.user, room.name)
+                self.announce_left(connection.user, name)
 
     async def _withdraw(self, connection: Connection, room: LocalRoom) -> None:
-        """Undo what there is of a join; the room is visited already."""
+        """Undo what there is of a join that was not announced; the room is visited already."""
         await self._remove(connection, room)
         await self._disappear(connection, room)
 
@@ -288,15 +290,7 @@ class Hub:
         self._unsettled.pop((connection, room.name), None)
         members = await self._presence.members(room.name)
         if first and members.count <= LISTED:
-            said = self._hooks.joined(connection.user, Room(room.name, self._publisher))
-            try:
-                await self._publisher.announce(
-                    said, (room_channel(room.name),), exclude_user=connection.user.id
-                )
-            except asyncio.CancelledError:
-                # Who has heard of it, or the application, has to hear that nothing came of it.
-                await asyncio.shield(self._begin(self.announce_left(connection.user, room.name)))
-                raise
+            self._announcer.put(room.name, connection.user, came=True)
         return members
 
     async def _disappear(self, connection: Connection, room: LocalRoom) -> bool:

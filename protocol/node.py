@@ -205,7 +205,7 @@ class Node:
         try:
             renewal = await self.presence.renew(list(connections))
             for departure in renewal.departures:
-                await self.hub.announce_left(User(departure.user), departure.room)
+                self.hub.announce_left(User(departure.user), departure.room)
             for id in renewal.lost:
                 if id in connections:
                     await self.hub.rejoin(connections[id])

@@ -112,7 +112,9 @@ class Publisher:
                         self._publication(channels, shared, exclude=exclude, exclude_user=exclude_user)
                     )
         except Unavailable:
-            logger.warning("The broker does not answer: nothing is announced", extra={"channels": channels})
+            logger.warning(
+                "Broker or presence store does not answer: nothing is announced", extra={"channels": channels}
+            )
         except Exception:
             logger.exception("What was to be announced failed", extra={"channels": channels})
         finally:
