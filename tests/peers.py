@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 
 from protocol import Connection, Message, MessageProtocol, Room
 from protocol.node import Node
 from protocol.testing import Client
 from protocol.types import OBSERVERS, Observer
+from tests.served import served
 
 
 class Join(Message, type="join"):
@@ -84,18 +84,16 @@ class Rig:
                 await connection.send(Say(room=str(number), text="x" * 10_000))
             return Say(room="answer", text="x" * 10_000)
 
-        self.app = FastAPI()
-        self.app.include_router(self.chat.router)
+        self.app = served(self.chat)
 
     @property
     def node(self) -> Node:
         return self.chat.at(self.app)
 
-    async def joined(self, user: str, seen: Seen | None = None) -> Client:
+    async def joined(self, user: str, *observers: Observer) -> Client:
         client = Client(self.app, user=user, wire=self.wire)
-        if seen is not None:
-            observers: list[Observer] = [seen]
-            client.scope[OBSERVERS] = observers
+        if observers:
+            client.scope[OBSERVERS] = [*observers]
         await client.connect()
         await client.request(Join(room="a"))
         return client

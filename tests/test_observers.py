@@ -4,24 +4,11 @@ import logging
 from collections.abc import Callable
 
 import pytest
-from fastapi import FastAPI
 
-from protocol import Connection, Message, MessageProtocol, Outbox, Room, codes
-from protocol.testing import Client, settle
-from protocol.types import OBSERVERS, Observer
-
-
-class Join(Message, type="join"):
-    room: str
-
-
-class Say(Message, type="say"):
-    room: str
-    text: str
-
-
-class Tick(Message, type="tick", slow="drop_oldest"):
-    text: str
+from protocol import Outbox, codes
+from protocol.testing import settle
+from protocol.types import Observer
+from tests.peers import Line, Rig, Say, end
 
 
 class Seen(Observer):
@@ -73,42 +60,22 @@ REPORTS = [
 async def test_an_observer_that_raises_is_logged_and_told_nothing_more_and_nobody_else_notices(
     broken: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    chat = MessageProtocol("Observed", sends=Tick, outbox=Outbox(bytes=4096))
-
-    @chat.room("{name}")
-    async def room(connection: Connection, name: str) -> None: ...
-
-    @chat.on(Join)
-    async def join(message: Join, connection: Connection) -> None:
-        await connection.join(message.room)
-
-    @chat.on(Say, emits=Say)
-    async def say(message: Say, room: Room) -> None:
-        await room.publish(message)
-
-    app = FastAPI()
-    app.include_router(chat.router)
-    ann, bob = Client(app, user="ann", wire=True), Client(app, user="bob", wire=True)
+    rig = Rig(wire=True, outbox=Outbox(bytes=4096))
     failing, other = Seen(broken), Seen()
-    observers: list[Observer] = [failing, other]
-    ann.scope[OBSERVERS] = observers
-    await ann.connect()
-    await bob.connect()
-    for client in (ann, bob):
-        assert (await client.request(Join(room="a")))["type"] == "ack"
+    ann, bob = await rig.joined("ann", failing, other), await rig.joined("bob")
     assert (await ann.request({"type": "say"}))["code"] == "invalid_message"
     assert (await bob.request(Say(room="a", text="hello")))["type"] == "ack"
     await settle()
     assert [client.frames.pop()["text"] for client in (ann, bob)] == ["hello", "hello"]
     ann.pause()
     for _ in range(100):
-        await chat.rooms["a"].publish(Tick(text="x" * 3000))
-    # Of a tick any may be lost, of what is said none: who has no place for it is given up.
-    await chat.rooms["a"].publish(Say(room="a", text="x" * 3000))
+        await rig.chat.rooms["a"].publish(Line(text="x" * 3000))
+    # Of lines any may be lost, of what is said none: who has no place for it is given up.
+    await rig.chat.rooms["a"].publish(Say(room="a", text="x" * 3000))
     assert await ann.expect_close() == (codes.ABNORMAL, "")
     errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert [record.message for record in errors] == ["An observer failed: it is told nothing more"]
     assert failing.told.index(broken) == len(failing.told) - 1
     assert set(other.told) == set(REPORTS)
-    assert chat.users["bob"].connections()
-    await bob.close()
+    assert rig.chat.users["bob"].connections()
+    await end(ann, bob)
