@@ -15,6 +15,15 @@ const joined = (ref, changes = {}) => ({
   ...changes,
 });
 
+const refused = (ref, code, changes = {}) => ({
+  type: "error",
+  ref,
+  code,
+  detail: "",
+  retryable: true,
+  ...changes,
+});
+
 function setUp(options = {}) {
   const clock = new FakeClock();
   const Socket = fakeSockets();
@@ -162,14 +171,7 @@ test("a rate limit holds the lane for its wait, and the message goes out by itse
   client.say("one");
   client.say("two");
   const { id } = Socket.last.take();
-  Socket.last.bring({
-    type: "error",
-    ref: id,
-    code: "rate_limited",
-    detail: "",
-    retryable: true,
-    retry_after: 1.5,
-  });
+  Socket.last.bring(refused(id, "rate_limited", { retry_after: 1.5 }));
   assert.deepEqual([client.waits.message - clock.now(), Socket.last.sent], [1500, []]);
   clock.advance(1500);
   const { text, key } = Socket.last.take();
@@ -180,14 +182,7 @@ test("private messages do not wait for the limit of room messages", () => {
   const { client, Socket } = inRoom();
   client.say("one");
   const { id } = Socket.last.take();
-  Socket.last.bring({
-    type: "error",
-    ref: id,
-    code: "rate_limited",
-    detail: "",
-    retryable: true,
-    retry_after: 1.5,
-  });
+  Socket.last.bring(refused(id, "rate_limited", { retry_after: 1.5 }));
   client.converse("bob");
   client.say("psst");
   assert.equal(Socket.last.take().text, "psst");
@@ -197,7 +192,7 @@ test("an unknown outcome is repeated with the same key after a pause", () => {
   const { client, Socket, clock } = inRoom();
   client.say("one");
   const { id } = Socket.last.take();
-  Socket.last.bring({ type: "error", ref: id, code: "unavailable", detail: "", retryable: true });
+  Socket.last.bring(refused(id, "unavailable"));
   assert.deepEqual(Socket.last.sent, []);
   clock.advance(500);
   assert.equal(Socket.last.take().key, "key-1");
@@ -210,13 +205,7 @@ test("an error stays with its message until the person decides, and the next goe
   client.say("hey");
   const { id, ...frame } = Socket.last.take();
   assert.deepEqual(frame, { type: "private", to: "bob", text: "psst" });
-  Socket.last.bring({
-    type: "error",
-    ref: id,
-    code: "recipient_offline",
-    detail: "bob is offline",
-    retryable: false,
-  });
+  Socket.last.bring(refused(id, "recipient_offline", { detail: "bob is offline", retryable: false }));
   assert.deepEqual(unsent(client), [
     ["psst", "failed"],
     ["hey", "sending"],
@@ -303,14 +292,7 @@ test("a status that was refused is taken back, with a word about it", () => {
   client.setStatus("busy");
   assert.equal(client.state.status, "busy");
   const { id } = Socket.last.take();
-  Socket.last.bring({
-    type: "error",
-    ref: id,
-    code: "rate_limited",
-    detail: "",
-    retryable: true,
-    retry_after: 1,
-  });
+  Socket.last.bring(refused(id, "rate_limited", { retry_after: 1 }));
   assert.deepEqual([client.state.status, client.notice], ["online", "That was too fast. Wait a moment."]);
 });
 
@@ -321,7 +303,7 @@ test("joining opens the room, a refusal says why and leaves everything as it was
   assert.deepEqual([await good, client.state.open], [null, "#garden"]);
   const bad = client.join("secret");
   const { id } = Socket.last.take();
-  Socket.last.bring({ type: "error", ref: id, code: "forbidden", detail: "", retryable: false });
+  Socket.last.bring(refused(id, "forbidden", { retryable: false }));
   assert.equal(await bad, "You are not allowed to do this.");
   assert.deepEqual([...client.state.conversations.keys()], ["#general", "#garden"]);
 });
@@ -332,15 +314,7 @@ test("a room that cannot be entered again says so, and is tried again where that
   Socket.last.end(1006);
   clock.advance(1000);
   Socket.last.accept();
-  const fail = (code, changes = {}) =>
-    Socket.last.bring({
-      type: "error",
-      ref: Socket.last.take().id,
-      code,
-      detail: "",
-      retryable: true,
-      ...changes,
-    });
+  const fail = (code, changes) => Socket.last.bring(refused(Socket.last.take().id, code, changes));
   fail("rate_limited", { retry_after: 0.2 });
   clock.advance(200);
   fail("forbidden");
