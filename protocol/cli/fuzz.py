@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import click
 
 from protocol.asyncapi import Reader
-from protocol.cli.targets import factory, imported, read
+from protocol.cli.targets import factory, imported, is_message, opening, read
 from protocol.exceptions import ConfigurationError
+from protocol.testing.record import SECRETS, Redaction
 
 if TYPE_CHECKING:
     from protocol.fuzzing.arena import Arena, Login
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 @click.option("--token", "tokens", multiple=True, help="A bearer token; several: one for each client.")
 @click.option(
     "--login", metavar="MODULE:FUNC", help="A function from a client's number to its token or headers."
+)
+@click.option(
+    "--opening",
+    metavar="JSON|MODULE:FUNC",
+    help="What each client sends first, where the server waits for that; or a function from its number to that.",
 )
 @click.option("--room", metavar="MEMBER", help="The member of messages that names a room.")
 @click.option(
@@ -112,12 +118,18 @@ def fuzz(target: str, **options: Any) -> None:
             report,
             options["write_test"],
             login=options["login"],
+            opening=_hook(options["opening"]),
             document=_document(options),
             rooms=_rooms(options),
             only=options["only"] or None,
             without=options["without"],
         )
     sys.exit(bool(report.failures or report.ended))
+
+
+def _hook(opening: str | None) -> str | None:
+    """The function that says what clients send first, if it is one."""
+    return None if opening is None or is_message(opening) else opening
 
 
 def _missing(error: ImportError) -> str:
@@ -145,12 +157,19 @@ def _with_progress(run: Any, total: int) -> "Report":
 
 def _command(seed: int) -> str:
     """The command line that was given, with the seed, and without tokens."""
-    arguments = [
-        "--token=…" if one.startswith("--token=") else "…" if before == "--token" else one
-        for before, one in pairwise(["", *sys.argv[1:]])
-    ]
+    arguments = [_without_tokens(before, one) for before, one in pairwise(["", *sys.argv[1:]])]
     given = any(argument.split("=")[0] == "--seed" for argument in arguments)
     return shlex.join(["protocol", *arguments, *([] if given else ["--seed", str(seed)])])
+
+
+def _without_tokens(before: str, argument: str) -> str:
+    """An argument of the command line behind ``before``, as it may be shown."""
+    option, equals, value = argument.partition("=")
+    if argument.startswith("--") and equals:
+        return f"{option}={_without_tokens(option, value)}"
+    if before == "--opening" and is_message(argument):
+        return str(Redaction(SECRETS).frame(argument))
+    return "…" if before == "--token" else argument
 
 
 def _arena(target: str, options: Mapping[str, Any]) -> "Arena":
@@ -159,6 +178,7 @@ def _arena(target: str, options: Mapping[str, Any]) -> "Arena":
     from protocol.fuzzing.simulated import local
 
     login = _login(options)
+    first = None if options["opening"] is None else opening(options["opening"])
     contract: Contract | None = None
     if (document := _document(options)) is not None:
         contract = Contract.of_document(document, channel=options["channel"])
@@ -167,14 +187,15 @@ def _arena(target: str, options: Mapping[str, Any]) -> "Arena":
             raise ConfigurationError("--nodes needs MODULE:FACTORY: a server cannot be simulated.")
         if contract is None:
             raise ConfigurationError("A server is fuzzed by its document: --schema FILE|URL")
-        return RemoteArena(target, _with_rooms(contract, options), login=login, rate=options["rate"])
+        contract = _with_rooms(contract, options)
+        return RemoteArena(target, contract, login=login, opening=first, rate=options["rate"])
     create_app = factory(target)
     if create_app is not imported(target) and (options["nodes"] or options["write_test"] is not None):
         raise ConfigurationError(
             f"--nodes and --write-test need MODULE:FACTORY, a function that makes an application: {target} is one."
         )
     contract = _with_rooms(Contract.of(create_app()) if contract is None else contract, options)
-    return local(create_app, contract, nodes=options["nodes"], login=login)
+    return local(create_app, contract, nodes=options["nodes"], login=login, opening=first)
 
 
 def _document(options: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from protocol.cli.targets import factory
+from protocol.cli.targets import factory, opening
 from protocol.exceptions import ConfigurationError
 from protocol.testing.comparison import first_difference
 from protocol.testing.replay import difference
@@ -19,8 +19,16 @@ from protocol.testing.transcript import Transcript
 @click.argument("transcript", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("target", metavar="ws://…|MODULE:APP|MODULE:FACTORY")
 @click.option("--token", "tokens", multiple=True, help="A bearer token; several: one for each client.")
+@click.option(
+    "--opening",
+    "first",
+    metavar="JSON|MODULE:FUNC",
+    help="What each client sends first, in the place of what it sent then.",
+)
 @click.option("--path", help="The path to play at, where MODULE:FACTORY serves several.")
-def replay(transcript: Path, target: str, tokens: tuple[str, ...], path: str | None) -> None:
+def replay(
+    transcript: Path, target: str, tokens: tuple[str, ...], first: str | None, path: str | None
+) -> None:
     """Play TRANSCRIPT against a server, and print the first difference.
 
     MODULE:FACTORY makes an application in this process; what was played on several simulated nodes needs one. The
@@ -35,6 +43,8 @@ def replay(transcript: Path, target: str, tokens: tuple[str, ...], path: str | N
         return {"authorization": f"Bearer {tokens[client % len(tokens)]}"} if tokens else {}
 
     try:
+        if first is not None:
+            recorded = recorded.opened(opening(first))
         if urlsplit(target).scheme not in {"ws", "wss"}:
             found = first_difference(
                 recorded, replayed(recorded, factory(target), path=path, headers=headers)

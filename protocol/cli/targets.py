@@ -1,6 +1,7 @@
-"""What a command line names: ``MODULE:APP``, ``MODULE:FACTORY``, a file, or a URL."""
+"""What a command line names: ``MODULE:APP``, ``MODULE:FACTORY``, a file, a URL, or a message."""
 
 import importlib
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.request import urlopen
 from starlette.applications import Starlette
 
 from protocol.exceptions import ConfigurationError
+from protocol.testing.steps import Opening
 
 SECONDS: Final = 30.0
 """How long a URL may take to answer."""
@@ -32,6 +34,26 @@ def factory(target: str) -> Callable[[], Any]:
     """The function that ``MODULE:FACTORY`` names; for ``MODULE:APP``, one that returns the application."""
     found = imported(target)
     return (lambda: found) if isinstance(found, Starlette) else found
+
+
+def opening(text: str) -> Opening:
+    """What a client sends first: a JSON object, or the function that ``MODULE:FUNC`` names.
+
+    Raises ``ConfigurationError``.
+    """
+    if not is_message(text):
+        found: Opening = imported(text)
+        return found
+    try:
+        message: Opening = json.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(f"--opening is no JSON: {error}") from None
+    return message
+
+
+def is_message(opening: str) -> bool:
+    """Whether an opening is said as a message, and not by the name of a function."""
+    return opening.lstrip().startswith("{")
 
 
 def read(place: str) -> str:

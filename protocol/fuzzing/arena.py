@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.jsonschema import validator
 from protocol.fuzzing.moves import MOVE_NAMES
@@ -22,7 +23,7 @@ from protocol.testing.clock import settle
 from protocol.testing.inprocess import PATIENCE, InProcess
 from protocol.testing.player import Happening, Headers, Until, play
 from protocol.testing.remote import Remote
-from protocol.testing.steps import Data, Step, parsed, sends_of
+from protocol.testing.steps import Connect, Data, Opening, Step, opened, parsed, sends_of, shortened
 from protocol.testing.transcript import Exchange
 
 Login = Callable[[int], str | Headers]
@@ -69,6 +70,26 @@ def headers_of(login: Login | None) -> Callable[[int], Headers]:
         return {"authorization": f"Bearer {found}"} if isinstance(found, str) else found
 
     return headers
+
+
+def introduced(
+    contract: Contract, steps: tuple[Step, ...], opening: Opening | None, first: int = 0
+) -> tuple[Step, ...]:
+    """``steps`` in which everybody who connects says the opening, if there is one; the clients count from ``first``.
+
+    Raises ``ConfigurationError`` for one that the server does not say to take.
+    """
+    if opening is None:
+        return steps
+    found = opened(steps, opening, first)
+    for step in found:
+        if isinstance(step, Connect) and step.opening is not None:
+            objection = contract.objection(step.opening)
+            if objection is not None:
+                raise ConfigurationError(
+                    f"The opening is no message that the server takes ({objection}): {shortened(step.opening)}"
+                )
+    return found
 
 
 def arrival(exchanges: tuple[Exchange, ...], steps: tuple[Step, ...], newcomers: int) -> int:
@@ -138,11 +159,13 @@ class LocalArena:
         contract: Contract,
         *,
         login: Login | None = None,
+        opening: Opening | None = None,
         measured: bool = True,
     ) -> None:
         self.contract = contract
         self._create_app = create_app
         self._headers = headers_of(login)
+        self._opening = opening
         self._measured = measured
         # What an application holds before anybody was there; each fresh one is the same.
         self._pristine: Leftovers | None = None
@@ -157,6 +180,7 @@ class LocalArena:
         """Nothing outlives a program here."""
 
     def _run(self, steps: tuple[Step, ...], newcomers: int, *, measured: bool) -> Run:
+        steps = introduced(self.contract, steps, self._opening)
         exchanges, growth = run_virtually(self._played(steps, measured=measured))
         return Run(
             self.contract,
@@ -234,11 +258,18 @@ class RemoteArena:
     nodes = 0
 
     def __init__(
-        self, url: str, contract: Contract, *, login: Login | None = None, rate: float | None = None
+        self,
+        url: str,
+        contract: Contract,
+        *,
+        login: Login | None = None,
+        opening: Opening | None = None,
+        rate: float | None = None,
     ) -> None:
         self.contract = contract
         self._url = url
         self._headers = headers_of(login)
+        self._opening = opening
         self._interval = 0.0 if rate is None else 1 / rate
         self._next = 0.0
         self._programs = 0
@@ -254,7 +285,10 @@ class RemoteArena:
         return ()
 
     def play(self, steps: tuple[Step, ...], newcomers: int) -> Run:
-        exchanges = self._runner.run(self._play(steps))
+        self._programs += 1
+        first = self._programs * _CLIENTS
+        steps = introduced(self.contract, steps, self._opening, first)
+        exchanges = self._runner.run(self._play(steps, first))
         return Run(
             self.contract,
             exchanges,
@@ -267,13 +301,11 @@ class RemoteArena:
         """Let go of the loop."""
         self._runner.close()
 
-    async def _play(self, steps: tuple[Step, ...]) -> tuple[Exchange, ...]:
+    async def _play(self, steps: tuple[Step, ...], first: int) -> tuple[Exchange, ...]:
         loop = asyncio.get_running_loop()
         if (early := self._next - loop.time()) > 0:
             await asyncio.sleep(early)
         self._next = loop.time() + self._interval
-        self._programs += 1
-        first = self._programs * _CLIENTS
         contract = self.contract
         rooms = None if contract.room is None else contract.room.member
         stage = Remote(

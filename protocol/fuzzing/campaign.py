@@ -52,7 +52,7 @@ class Campaign:
     def run(self, progress: Callable[[Report], None] = lambda report: None) -> Report:
         """Run it, once; ``progress`` is told now and then. Who interrupts it gets what was found until then.
 
-        Raises ``ConfigurationError`` if the server has refused every client.
+        Raises ``ConfigurationError`` if the server has served no client.
         """
         try:
             report = self._run(progress)
@@ -85,7 +85,7 @@ class Campaign:
                     report.failures.append(failure)
                     fuzzer.checks = tuple(check for check in fuzzer.checks if check is not failure.check)
                 progress(report)
-                if fuzzer.gone:
+                if fuzzer.gone or fuzzer.coverage.ignored:
                     report.ended = fuzzer.over
                 if fuzzer.over or not fuzzer.checks or fuzzer.coverage.programs >= self.max_examples:
                     return

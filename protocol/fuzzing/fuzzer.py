@@ -27,7 +27,7 @@ from protocol.fuzzing.program import MOVES, Program, connected, programs
 from protocol.fuzzing.rooms import RoomRules
 from protocol.fuzzing.run import Run
 from protocol.fuzzing.simulated import local
-from protocol.testing.steps import Burst, Close, Connect, Drop, Step, Vanish, sends_of
+from protocol.testing.steps import Burst, Close, Connect, Drop, Opening, Step, Vanish, sends_of
 from protocol.testing.transcript import Transcript
 
 # To explain which values matter takes hypothesis as long as to find the failure, and the transcript shows it.
@@ -49,22 +49,33 @@ class Failure:
         return f"{self.check.code}: {self.finding.detail}{remark}\n\n{self.transcript}\n\n{self.check.explanation}"
 
 
+_IGNORED: Final = "not answered"
+
+
 @dataclass(slots=True)
 class Coverage:
-    """How often each type of message had which outcome, and how many connections each status refused."""
+    """How often each type of message had which outcome.
+
+    ``served``: the connections that got further than their first message. ``turned_away``: how the others were.
+    """
 
     outcomes: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     programs: int = 0
-    accepted: int = 0
-    refused: Counter[int] = field(default_factory=Counter)
+    served: int = 0
+    turned_away: Counter[str] = field(default_factory=Counter)
 
     def note(self, run: Run) -> None:
         """Count what became of the connections and messages of ``run``."""
         self.programs += 1
-        self.accepted += len(run.talks)
         for exchange in run.exchanges:
-            self.refused.update(exchange.refused.values())
+            self.turned_away.update(f"refused with {status}" for status in exchange.refused.values())
+            if isinstance(exchange.step, Connect) and exchange.step.client in exchange.silent:
+                self.turned_away[_IGNORED] += 1
         for talk in run.talks:
+            if talk.closed is not None and talk.last <= (talk.sent[0].at if talk.sent else talk.first):
+                self.turned_away[f"closed with {talk.closed[0]}"] += 1
+            else:
+                self.served += 1
             answers = {
                 (type(frame.ref), frame.ref): frame for frame in talk.received if frame.ref is not None
             }
@@ -77,14 +88,19 @@ class Coverage:
                     code = (frame.body or {}).get("code")
                     self.outcomes[tag][str(code if frame.tag == run.contract.error else frame.tag)] += 1
 
+    @property
+    def ignored(self) -> bool:
+        """Whether all connections were accepted, and then nobody was answered."""
+        return not self.served and self.turned_away.keys() == {_IGNORED}
+
     def require_entry(self) -> None:
         """Raise ``ConfigurationError`` if nobody ever got in: checks that pass on nothing say nothing."""
-        if self.refused and not self.accepted:
-            ((status, _),) = self.refused.most_common(1)
+        if self.turned_away and not self.served:
+            ((how, _),) = self.turned_away.most_common(1)
             raise ConfigurationError(
-                f"Nothing was fuzzed: none of {self.refused.total()} handshakes was accepted, most were answered with "
-                f"{status}. Say who the clients are, by --token or --login, or by login= of fuzz_test, and see that "
-                "the path is the one that is served."
+                f"Nothing was fuzzed: none of {self.turned_away.total()} connections was served, most were {how}. Say "
+                "who the clients are, by --token or --login, or by login= of fuzz_test; what they send first, if the "
+                "server waits for that, by --opening or opening=; and see that the path is the one that is served."
             )
 
 
@@ -134,7 +150,8 @@ class Fuzzer:
             return
         self._focus, finding = found
         self.failures[self._focus.code] = (finding, program, run)
-        raise _Over if run.is_last else failure_of(self._focus.code)(finding.detail)
+        ended = run.is_last or self.coverage.ignored
+        raise _Over if ended else failure_of(self._focus.code)(finding.detail)
 
     def check(self, program: Program) -> Failure | None:
         """Run one program, and make it small if a check fails."""
@@ -160,6 +177,8 @@ class Fuzzer:
         """Why no more can be played, if it is so."""
         if self.gone:
             return "The server has ended."
+        if self.coverage.ignored:
+            return "Nobody was answered."
         return "The time was up." if time.monotonic() >= self._deadline else ""
 
     def play(self, program: Program, only: Check | None = None) -> tuple[Run, tuple[Check, Finding] | None]:
@@ -290,6 +309,7 @@ def fuzz_test(
     nodes: int = 0,
     document: Mapping[str, Any] | None = None,
     login: Login | None = None,
+    opening: Opening | None = None,
     rooms: RoomRules | None = None,
     only: Collection[str] | None = None,
     without: Collection[str] = (),
@@ -304,13 +324,14 @@ def fuzz_test(
 
     ``create_app`` makes a fresh application for each example. ``document`` is needed where that serves no protocol
     of this framework. ``nodes``: play on so many nodes of a :class:`protocol.testing.Simulation`, whose faults are
-    then steps of the programs. ``login`` says who a client is, by its number. ``rooms``: how messages speak of rooms,
+    then steps of the programs. ``login`` says who a client is, by its number, and ``opening`` what it sends first, where
+    the application waits for that: a message, or a function of the number. ``rooms``: how messages speak of rooms,
     where that is not recognised. ``only``, ``without`` and ``checks`` choose, switch off and add checks; ``overrides``
     are those of :func:`protocol.fuzzing.messages`. Hypothesis' profile says how many examples there are, unless
     ``max_examples`` does.
 
     It fails with the shortest transcript that could be found, and raises ``ConfigurationError`` if the application
-    has refused every client.
+    has served no client.
     """
     chosen = selected(only=only, without=without, more=checks)
     made_by = create_app if hasattr(create_app, "__qualname__") else type(create_app)
@@ -322,7 +343,7 @@ def fuzz_test(
         contract = _contract(create_app, document, rooms)
         measured = any(check.code == "no_growth" for check in chosen)
         fuzzer = Fuzzer(
-            local(create_app, contract, nodes=nodes, login=login, measured=measured),
+            local(create_app, contract, nodes=nodes, login=login, opening=opening, measured=measured),
             chosen,
         )
         options = {} if max_examples is None else {"max_examples": max_examples}
@@ -342,6 +363,7 @@ def verify(
     *,
     document: Mapping[str, Any] | None = None,
     login: Login | None = None,
+    opening: Opening | None = None,
     rooms: RoomRules | None = None,
     only: Collection[str] | None = None,
     without: Collection[str] = (),
@@ -349,11 +371,18 @@ def verify(
 ) -> None:
     """Play the steps of a transcript against a fresh application, and hold it to the checks.
 
-    What came back then does not matter. The options are those of :func:`fuzz_test`. Raises ``CheckFailed``.
+    What came back then does not matter. The options are those of :func:`fuzz_test`; without ``opening`` everybody says
+    what is said first in the transcript. Raises ``CheckFailed``.
     """
     chosen = selected(only=only, without=without, more=checks)
     contract = _contract(create_app, document, rooms)
-    arena = local(create_app, contract, nodes=transcript.nodes, login=login)
+    arena = local(
+        create_app,
+        contract,
+        nodes=transcript.nodes,
+        login=login,
+        opening=opening,
+    )
     failure = Fuzzer(arena, chosen).check(connected(transcript.steps))
     if failure is not None:
         raise failure_of(failure.check.code)(str(failure))

@@ -124,6 +124,7 @@ def write_test(
     path: Path,
     *,
     login: str | None = None,
+    opening: str | None = None,
     document: Mapping[str, Any] | None = None,
     rooms: RoomRules | None = None,
     only: Collection[str] | None = None,
@@ -131,13 +132,15 @@ def write_test(
 ) -> None:
     """Write a file for pytest that plays what failed against ``MODULE:FACTORY``, and holds it to the same checks.
 
-    ``login``: the ``MODULE:FUNC`` that says who a client is. The rest is as for :func:`protocol.fuzzing.verify`.
+    ``login``: the ``MODULE:FUNC`` that says who a client is. ``opening``: that which says what it sends first, where
+    there is one; any other opening is in the transcripts. The rest is as for :func:`protocol.fuzzing.verify`.
     """
-    factory, *logins = (place.partition(":")[::2] for place in (report.target, login) if place is not None)
+    hooks = {name: place for name, place in (("login", login), ("opening", opening)) if place is not None}
+    factory, *functions = (place.partition(":")[::2] for place in (report.target, *hooks.values()))
     arguments = [
         factory[1],
         "Transcript.from_json(json.loads(text))",
-        *(f"login={name}" for _, name in logins),
+        *(f"{name}={function}" for name, (_, function) in zip(hooks, functions, strict=True)),
     ]
     if document is not None:
         arguments.append("document=DOCUMENT")
@@ -154,7 +157,7 @@ def write_test(
     ]
     path.write_text(
         _TEST.format(
-            imports="".join(f"from {module} import {name}\n" for module, name in (factory, *logins)),
+            imports="".join(f"from {module} import {name}\n" for module, name in (factory, *functions)),
             names="verify" if rooms is None else "RoomRules, verify",
             constants="" if document is None else f"DOCUMENT = json.loads({json.dumps(document)!r})\n",
             arguments=", ".join(arguments),

@@ -73,6 +73,11 @@ class Talk:
     sent: tuple[Sent, ...]
     received: tuple[Received, ...]
 
+    @property
+    def opening(self) -> Sent | None:
+        """What the client sent as it connected."""
+        return self.sent[0] if self.sent and self.sent[0].at == self.first else None
+
 
 class Run:
     """What happened, and how to see what would have happened otherwise.

@@ -7,7 +7,15 @@ Each program gets a fresh simulation. What an application leaves behind is looke
 from collections.abc import Callable
 from typing import Any, Final
 
-from protocol.fuzzing.arena import Arena, LocalArena, Login, answers, arrival, headers_of
+from protocol.fuzzing.arena import (
+    Arena,
+    LocalArena,
+    Login,
+    answers,
+    arrival,
+    headers_of,
+    introduced,
+)
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.faults import FAULT_NAMES
 from protocol.fuzzing.moves import MOVE_NAMES
@@ -19,7 +27,7 @@ from protocol.testing.player import play
 from protocol.testing.process import KEEPALIVE
 from protocol.testing.simulated import Simulated
 from protocol.testing.simulation import Simulation
-from protocol.testing.steps import Fault, Step, Vanish, Wait
+from protocol.testing.steps import Fault, Opening, Step, Vanish, Wait
 from protocol.testing.transcript import Exchange
 
 _MENDED: Final = 1.0
@@ -39,11 +47,13 @@ class SimulatedArena:
         *,
         nodes: int,
         login: Login | None = None,
+        opening: Opening | None = None,
     ) -> None:
         self.contract = contract
         self.nodes = nodes
         self._create_app = create_app
         self._headers = headers_of(login)
+        self._opening = opening
         # Names are the same each time, so that a transcript has those of its replay; only what is played again, to
         # learn what may differ, has others.
         self._lives = 0
@@ -62,6 +72,7 @@ class SimulatedArena:
         """Nothing outlives a program here."""
 
     def _run(self, steps: tuple[Step, ...], newcomers: int, *, lives: int) -> Run:
+        steps = introduced(self.contract, steps, self._opening)
         exchanges = run_virtually(self._played(steps, self.nodes, lives))
         return Run(
             self.contract,
@@ -93,12 +104,13 @@ def local(
     *,
     nodes: int = 0,
     login: Login | None = None,
+    opening: Opening | None = None,
     measured: bool = True,
 ) -> Arena:
     """The arena of ``create_app`` in this process, of as many simulated nodes as are asked for."""
     if nodes:
-        return SimulatedArena(create_app, contract, nodes=nodes, login=login)
-    return LocalArena(create_app, contract, login=login, measured=measured)
+        return SimulatedArena(create_app, contract, nodes=nodes, login=login, opening=opening)
+    return LocalArena(create_app, contract, login=login, opening=opening, measured=measured)
 
 
 def _mended(node: int) -> tuple[Fault, ...]:

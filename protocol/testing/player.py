@@ -136,6 +136,7 @@ class _Player:
         self._until = until
         self._peers: dict[int, Peer] = {}
         self._paused: set[int] = set()
+        self._silent: set[int] = set()
         self._left: dict[int, Peer] = {}
         self._barriers = 0
         self._waiting: dict[int, str] = {}
@@ -233,6 +234,8 @@ class _Player:
         if peer is None:
             return None
         self._peers[client] = peer
+        if step.opening is not None:
+            await peer.send(step.opening)
         return {client}
 
     async def _send(self, sends: Iterable[Send]) -> set[int] | None:
@@ -248,7 +251,11 @@ class _Player:
     async def _settle(self, speakers: set[int]) -> None:
         """Wait for who spoke, then for what that brought to the others."""
         now = self._now
-        active = [client for client in speakers if client in self._peers and client not in now.paused]
+        if self._stage.distant:
+            # Time is real there: for who was not served once nobody waits again.
+            now.silent |= self._silent & speakers
+        unheard = now.silent.union(now.paused)
+        active = [client for client in speakers if client in self._peers and client not in unheard]
         await self._ask(active)
 
         def answered() -> bool:
@@ -263,12 +270,14 @@ class _Player:
         if self._barrier is None or not self._stage.distant:
             await self._stage.calm()
         else:
-            rest = [client for client in self._peers if client not in speakers and client not in now.paused]
+            unheard = self._silent.union(now.paused, speakers)
+            rest = [client for client in self._peers if client not in unheard]
             await self._ask(rest)
             if not await self._stage.settle(answered):
                 now.silent.update(self._waiting)
         self._take()
         self._waiting.clear()
+        self._silent |= now.silent & self._peers.keys()
         for client, peer in self._left.items():
             if peer.crash is not None:
                 now.crashed[client] = repr(peer.crash)
@@ -303,6 +312,7 @@ class _Player:
     def _forget(self, client: int) -> None:
         self._peers.pop(client, None)
         self._paused.discard(client)
+        self._silent.discard(client)
         self._waiting.pop(client, None)
 
     def _is_barrier(self, data: Data) -> bool:

@@ -24,6 +24,51 @@ _REDACTED: Final = "<redacted>"
 _BETWEEN_WORDS: Final = re.compile(r"[\s._-]")
 
 
+class Redaction:
+    """Takes out what members and parameters hold that are called as one of ``secrets``, or have one in their name.
+
+    Attributes:
+        found: the names of the members of which something was taken out.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self.found: set[str] = set()
+        self._secrets = tuple(map(_plain, secrets))
+
+    def path(self, path: str, query: str) -> str:
+        """The path of a handshake with its query, which may say what a client is called."""
+        parameters = parse_qsl(query, keep_blank_values=True)
+        if any(self._is_secret(name) for name, _ in parameters):
+            query = urlencode(
+                [(name, _REDACTED if self._is_secret(name) else value) for name, value in parameters]
+            )
+        return f"{path}?{query}" if query else path
+
+    def frame(self, data: Data) -> Data:
+        """A frame; of what is no JSON object nothing is left where such a name is in it."""
+        if isinstance(data, bytes):
+            return _REDACTED.encode() if self._is_secret(data.decode("latin-1")) else data
+        body = parsed(data)
+        if body is None:
+            return json.dumps(_REDACTED) if self._is_secret(data) else data
+        redacted = self._value(body, hidden=False)
+        return data if redacted == body else dumped(redacted)
+
+    def _value(self, value: Any, *, hidden: bool) -> Any:
+        """``value`` with all that secret members hold replaced. ``hidden``: it belongs to such a member."""
+        if isinstance(value, dict):
+            secret = {name for name in value if self._is_secret(name)}
+            self.found |= secret
+            return {name: self._value(item, hidden=hidden or name in secret) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self._value(item, hidden=hidden) for item in value]
+        return _REDACTED if hidden and value is not None and not isinstance(value, bool) else value
+
+    def _is_secret(self, text: str) -> bool:
+        plain = _plain(text)
+        return any(secret in plain for secret in self._secrets)
+
+
 class Recorder:
     """The application that is recorded, to be served in its place.
 
@@ -32,17 +77,16 @@ class Recorder:
 
     def __init__(self, app: ASGIApp, *, secrets: Iterable[str] = SECRETS, limit: int = 10_000) -> None:
         self._app = app
-        self._secrets = tuple(map(_plain, secrets))
+        self._redaction = Redaction(secrets)
         self._limit = limit
         self._clients = 0
         self._exchanges: list[Exchange] = []
         self._full = limit < 1
-        self._hidden: set[str] = set()
 
     @property
     def transcript(self) -> Transcript:
         """What has passed until now."""
-        return Transcript(tuple(self._exchanges), title="recorded", varying=VARYING | self._hidden)
+        return Transcript(tuple(self._exchanges), title="recorded", varying=VARYING | self._redaction.found)
 
     def save(self, path: Path) -> None:
         """Write the transcript to a file, for ``protocol replay``."""
@@ -60,12 +104,12 @@ class Recorder:
             nonlocal ended
             event = await receive()
             if event["type"] == "websocket.connect":
-                self._step(Connect(client, self._path(scope)))
+                query = scope.get("query_string", b"").decode("latin-1")
+                self._step(Connect(client, self._redaction.path(str(scope["path"]), query)))
             elif event["type"] == "websocket.receive":
                 text = event.get("text")
-                self._step(
-                    Send(client, self._without_secrets(event.get("bytes", b"") if text is None else text))
-                )
+                data = event.get("bytes", b"") if text is None else text
+                self._step(Send(client, self._redaction.frame(data)))
             elif not ended:
                 ended = True
                 gone = event.get("code") in {codes.ABNORMAL, codes.NO_STATUS}
@@ -99,7 +143,7 @@ class Recorder:
     def _received(self, client: int, data: Data) -> None:
         if not self._full:
             last = self._exchanges[-1]
-            frames = (*last.received.get(client, ()), self._without_secrets(data))
+            frames = (*last.received.get(client, ()), self._redaction.frame(data))
             self._exchanges[-1] = replace(last, received={**last.received, client: frames})
 
     def _closed(self, client: int, code: int, reason: str) -> None:
@@ -111,41 +155,6 @@ class Recorder:
         if not self._full:
             last = self._exchanges[-1]
             self._exchanges[-1] = replace(last, refused={**last.refused, client: status})
-
-    def _path(self, scope: Scope) -> str:
-        """The path of a handshake with its query, which may say what a client is called."""
-        path, query = str(scope["path"]), scope.get("query_string", b"").decode("latin-1")
-        parameters = parse_qsl(query, keep_blank_values=True)
-        if any(self._is_secret(name) for name, _ in parameters):
-            query = urlencode(
-                [(name, _REDACTED if self._is_secret(name) else value) for name, value in parameters]
-            )
-        return f"{path}?{query}" if query else path
-
-    def _without_secrets(self, data: Data) -> Data:
-        if isinstance(data, bytes):
-            return _REDACTED.encode() if self._is_secret(data.decode("latin-1")) else data
-        body = parsed(data)
-        if body is None:
-            return json.dumps(_REDACTED) if self._is_secret(data) else data
-        redacted = self._redacted(body, hidden=False)
-        return data if redacted == body else dumped(redacted)
-
-    def _redacted(self, value: Any, *, hidden: bool) -> Any:
-        """``value`` with all that secret members hold replaced. ``hidden``: it belongs to such a member."""
-        if isinstance(value, dict):
-            secret = {name for name in value if self._is_secret(name)}
-            self._hidden |= secret
-            return {
-                name: self._redacted(item, hidden=hidden or name in secret) for name, item in value.items()
-            }
-        if isinstance(value, list):
-            return [self._redacted(item, hidden=hidden) for item in value]
-        return _REDACTED if hidden and value is not None and not isinstance(value, bool) else value
-
-    def _is_secret(self, text: str) -> bool:
-        plain = _plain(text)
-        return any(secret in plain for secret in self._secrets)
 
 
 def record(app: ASGIApp, *, secrets: Iterable[str] = SECRETS, limit: int = 10_000) -> Recorder:

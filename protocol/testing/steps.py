@@ -5,7 +5,8 @@ A step is data. Who plays it is :mod:`protocol.testing.player`; how it is writte
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NoReturn, TypeAlias, get_args
 
 Data = str | bytes
@@ -18,13 +19,14 @@ class Connect:
     """Client ``client`` connects, at ``path`` where that is not the usual one. Connected already: nothing.
 
     ``node``: to which one, where there are several; by default client 0 to node 0, 1 to 1, and so on, in turns.
-    ``room``: the part of the path that names a room.
+    ``room``: the part of the path that names a room. ``opening``: what it sends at once, before anything else.
     """
 
     client: int
     path: str | None = None
     node: int | None = None
     room: str | None = None
+    opening: Data | None = None
 
     def at(self, nodes: int) -> int:
         """To which of ``nodes`` it connects."""
@@ -139,9 +141,31 @@ Step: TypeAlias = Connect | Send | Burst | Close | Drop | Vanish | Pause | Resum
 
 def sends_of(step: Step) -> tuple[Send, ...]:
     """The frames that a step sends."""
-    if isinstance(step, Send):
-        return (step,)
-    return step.sends if isinstance(step, Burst) else ()
+    match step:
+        case Send():
+            return (step,)
+        case Burst(sends):
+            return sends
+        case Connect(client, opening=str() | bytes() as opening):
+            return (Send(client, opening),)
+    return ()
+
+
+Opening: TypeAlias = Body | Callable[[int], Body]
+"""What a client sends first, to a server that waits for it before it serves: a message, or who makes it.
+
+By the client's number, and each time that it connects, so that a token or a ticket can be a fresh one.
+"""
+
+
+def opened(steps: Iterable[Step], opening: Opening, first: int = 0) -> tuple[Step, ...]:
+    """``steps`` in which everybody who connects says ``opening``. ``first``: what is added to a client's number."""
+    return tuple(
+        replace(step, opening=dumped(opening(first + step.client) if callable(opening) else opening))
+        if isinstance(step, Connect)
+        else step
+        for step in steps
+    )
 
 
 # Frames.
@@ -207,7 +231,9 @@ def described(step: Step) -> str:
     match step:
         case Connect(client, path, node):
             where = ("" if path is None else f" to {path}") + ("" if node is None else f" at node {node}")
-            return f"{client} connects{where}"
+            return f"{client} connects{where}" + (
+                "" if step.opening is None else f" → {shortened(step.opening)}"
+            )
         case Send(client, data, refers):
             known = ", ".join(".".join(one.at) for one in refers)
             return f"{client} → {shortened(data)}" + (f" with {known} as received" if known else "")

@@ -9,6 +9,10 @@ On disk it is one JSON object: ``format``, what is said about the whole (``title
     {"do": "send", "client": 0, "message": {"type": "join", "room": "a", "id": 1},
      "received": {"0": [{"type": "joined", "ref": 1, …}]}, "closed": {"1": [3509, "too many errors"]}}
 
+What a client sends as it connects, to a server that waits for it, is written with its handshake::
+
+    {"do": "connect", "client": 0, "opening": {"message": {"type": "hello", "name": "a"}}}
+
 Where it was played on several simulated nodes, ``nodes`` says on how many, and steps may be faults of those::
 
     {"do": "crash", "node": 1}
@@ -17,7 +21,7 @@ Where it was played on several simulated nodes, ``nodes`` says on how many, and 
 import base64
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +34,7 @@ from protocol.testing.steps import (
     Data,
     Drop,
     Fault,
+    Opening,
     Pause,
     Reference,
     Resume,
@@ -40,6 +45,7 @@ from protocol.testing.steps import (
     Wait,
     described,
     dumped,
+    opened,
     parsed,
     shortened,
 )
@@ -112,6 +118,11 @@ class Transcript:
     def steps(self) -> tuple[Step, ...]:
         """What the clients did."""
         return tuple(exchange.step for exchange in self.exchanges)
+
+    def opened(self, opening: Opening) -> "Transcript":
+        """The transcript in which everybody who connects says ``opening`` first, whatever they said before."""
+        pairs = zip(self.exchanges, opened(self.steps, opening), strict=True)
+        return replace(self, exchanges=tuple(replace(exchange, step=step) for exchange, step in pairs))
 
     def to_json(self) -> Body:
         """The transcript as an object for ``json.dumps``."""
@@ -200,6 +211,7 @@ def _step_to_json(step: Step) -> Body:
                 "do": "connect",
                 "client": client,
                 **_given(path=step.path, node=step.node, room=step.room),
+                **({} if step.opening is None else {"opening": _data_to_json(step.opening)}),
             }
         case Send():
             return {"do": "send", **_send_to_json(step)}
@@ -222,7 +234,8 @@ def _given(**members: Any) -> Body:
 def _step_from_json(value: Body) -> Step:
     do = value.get("do")
     if do == "connect":
-        return Connect(value["client"], value.get("path"), value.get("node"), value.get("room"))
+        opening = _data_from_json(value["opening"]) if "opening" in value else None
+        return Connect(value["client"], value.get("path"), value.get("node"), value.get("room"), opening)
     if do == "send":
         return _send_from_json(value)
     if do == "burst":

@@ -9,6 +9,7 @@ from examples import (
     access_log,
     custom_protocol,
     direct_messages,
+    first_message_auth,
     jwt_auth,
     monitoring,
     rooms,
@@ -37,3 +38,8 @@ def bearer(client: int) -> str:
 )  # fmt: skip
 def test_the_fuzzer_finds_nothing(example: Any, login: Login | None) -> None:
     fuzz_test(lambda: example.app, login=login, max_examples=25)()
+
+
+def test_the_fuzzer_finds_nothing_behind_a_first_message() -> None:
+    opening = {"type": "log_in", "token": next(iter(first_message_auth.TOKENS))}
+    fuzz_test(lambda: first_message_auth.app, opening=opening, max_examples=25)()

@@ -9,3 +9,14 @@ def test_the_command_to_have_a_run_again_says_no_token(monkeypatch: pytest.Monke
     given = ["protocol", "fuzz", "ws://a", "--token", "eyJ.a", "--token=eyJ.b", "--clients", "2"]
     monkeypatch.setattr("sys.argv", given)
     assert _command(7) == "protocol fuzz ws://a --token '…' '--token=…' --clients 2 --seed 7"
+
+
+@pytest.mark.parametrize("given", [["--opening", "{}"], ["--opening={}"]])
+def test_the_command_to_have_a_run_again_says_no_secret_of_an_opening(
+    given: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [one.replace("{}", '{"type":"auth","access_token":"eyJ.a"}') for one in given]
+    monkeypatch.setattr("sys.argv", ["protocol", "fuzz", "ws://a", *arguments, "--seed", "7"])
+    assert '{"type":"auth","access_token":"<redacted>"}' in _command(7)
+    monkeypatch.setattr("sys.argv", ["protocol", "fuzz", "ws://a", "--opening", "app:token_of"])
+    assert _command(7) == "protocol fuzz ws://a --opening app:token_of --seed 7"

@@ -193,7 +193,7 @@ def test_a_server_that_lets_nobody_in_was_not_fuzzed(tmp_path: Path) -> None:
         "fuzz", "tests.fuzz.chat:create_app", "--seed", "1", "--max-examples", "5", "--failures", tmp_path
     )
     assert code == 1
-    assert "handshakes was accepted, most were answered with 401. Say who the clients are" in output
+    assert "connections was served, most were refused with 401. Say who the clients are" in output
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ WHOLE = Transcript(
         Exchange(Wait(1.5)),
         Exchange(Drop(0)),
         Exchange(Close(1)),
-        Exchange(Connect(2, "/ws/a", 1, "a")),
+        Exchange(Connect(2, "/ws/a", 1, "a", '{"type":"hello"}')),
         Exchange(Seed(7)),
         Exchange(Fault("crash", 1), closed={2: (1006, "")}),
         Exchange(Fault("delay", 0, 2.5)),
@@ -63,7 +63,14 @@ REFERENCES = st.builds(Reference, st.lists(st.text(), min_size=1).map(tuple), st
 SENDS = st.builds(Send, CLIENTS, FRAMES, st.lists(REFERENCES, max_size=2).map(tuple))
 STEPS: st.SearchStrategy[Step] = st.one_of(
     SENDS,
-    st.builds(Connect, CLIENTS, st.none() | st.text(), st.none() | st.integers(0, 2)),
+    st.builds(
+        Connect,
+        CLIENTS,
+        st.none() | st.text(),
+        st.none() | st.integers(0, 2),
+        st.none() | st.text(),
+        st.none() | FRAMES,
+    ),
     st.builds(Fault, st.sampled_from(FAULTS), st.integers(0, 2), st.none() | st.floats(0, 100)),
     st.builds(Seed, st.integers(0)),
     st.builds(Burst, st.lists(SENDS, min_size=1, max_size=3).map(tuple)),
@@ -122,7 +129,7 @@ def test_a_transcript_reads_as_a_story() -> None:
         "  9  1.5 seconds pass",
         " 10  0 is gone without a close",
         " 11  1 closes",
-        " 12  2 connects to /ws/a at node 1",
+        ' 12  2 connects to /ws/a at node 1 → {"type":"hello"}',
         " 13  what happens next is decided by the seed 7",
         " 14  node 1 crashes",
         "       2 is closed with 1006",

@@ -5,7 +5,7 @@ from protocol.fuzzing.checks.base import Check, Finding
 from protocol.fuzzing.contract import INTERNAL_CODES
 from protocol.fuzzing.run import Run
 from protocol.testing.remote import NOBODY
-from protocol.testing.steps import shortened
+from protocol.testing.steps import Connect, shortened
 
 _CRASHES = frozenset({codes.ABNORMAL, 1011})
 
@@ -44,9 +44,13 @@ def _undeclared_close(run: Run) -> Finding | None:
 def _liveness(run: Run) -> Finding | None:
     for at, exchange in enumerate(run.exchanges):
         for client in sorted(exchange.silent):
-            return Finding(
-                at, f"The server did not answer {client} any more, and did not close the connection."
-            )
+            detail = f"The server did not answer {client} any more, and did not close the connection."
+            if isinstance(exchange.step, Connect) and exchange.step.opening is None:
+                detail = (
+                    f"The server did not answer {client} from the beginning. If it waits for a first message, say "
+                    "which by --opening, or by opening= of fuzz_test."
+                )
+            return Finding(at, detail)
     return None
 
 

@@ -7,7 +7,7 @@ from protocol.fuzzing.checks.base import Check, Finding
 from protocol.fuzzing.checks.rooms import named_room, texts
 from protocol.fuzzing.contract import BROKEN_CODES, Contract
 from protocol.fuzzing.run import Received, Run, Sent, Talk
-from protocol.testing.steps import Send, shortened
+from protocol.testing.steps import Burst, Send, shortened
 from protocol.types import Ref
 
 Id = tuple[type, Ref]
@@ -62,7 +62,7 @@ def _answers_of(contract: Contract, talk: Talk) -> Finding | None:
         if (
             frame.tag != contract.error
             and tags
-            and not any(frame.tag in contract.answers.get(tag, ()) for tag in tags)
+            and not any(frame.tag in (contract.answers.get(tag) or {contract.ack}) for tag in tags)
         ):
             return Finding(
                 frame.at, f"{tags[0]!r} of {talk.client} has no such answer: {shortened(frame.data)}"
@@ -163,7 +163,10 @@ def _positive_data_acceptance(run: Run) -> Finding | None:
         ids = {(type(sent.id), sent.id) for sent in sents}
         if any(sent.objection is not None and (type(sent.id), sent.id) in ids for sent in talk.sent):
             continue
-        alone = isinstance(run.exchanges[at].step, Send)
+        opening = talk.opening
+        if opening is not None and at != talk.first and any(sent.tag == opening.tag for sent in sents):
+            continue  # It has its place at the beginning only.
+        alone = not isinstance(run.exchanges[at].step, Burst)
         for frame in answers:
             ours = (
                 (type(frame.ref), frame.ref) in ids

@@ -11,7 +11,7 @@ from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.rooms import RoomRules
 from protocol.fuzzing.run import Received, Run, Sent, Talk
 from protocol.testing.comparison import comparable
-from protocol.testing.steps import Connect, Data, Pause, Send, Wait, parsed, sends_of, shortened
+from protocol.testing.steps import Connect, Data, Pause, Send, Step, Wait, parsed, sends_of, shortened
 
 # Isolation.
 
@@ -283,7 +283,7 @@ def _ghost(run: Run) -> Finding | None:
         step = run.exchanges[at].step
         if not isinstance(step, Connect | Send):
             continue
-        first = next(number for number, exchange in enumerate(run.exchanges) if exchange.step == step)
+        first = next(number for number, exchange in enumerate(run.exchanges) if _is_same(exchange.step, step))
         # Who connects later may be told who is there already; only the first one saw an empty house.
         if first >= run.newcomers or (isinstance(step, Connect) and first > 0):
             continue
@@ -301,6 +301,13 @@ def _ghost(run: Run) -> Finding | None:
                 at, f"Everybody had left, and {client} does not see what it saw at first, but {saw}"
             )
     return None
+
+
+def _is_same(one: Step, other: Step) -> bool:
+    """Whether two steps do the same; the token that opens a connection may be a fresh one each time."""
+    if isinstance(one, Connect) and isinstance(other, Connect):
+        return one == replace(other, opening=one.opening)
+    return one == other
 
 
 def _shown(run: Run, at: int, step: Connect | Send) -> list[Data]:
@@ -324,9 +331,12 @@ def visits(contract: Contract, steps: tuple[Any, ...]) -> list[tuple[Connect | S
         return found
     rooms: set[str] = set()
     paths: set[str] = set()
+    openings: dict[int, Data | None] = {}
     for step in steps:
         if isinstance(step, Connect):
             paths.update(contract.parameters(step).values())
+            openings.setdefault(step.client, step.opening)
+            continue
         for send in sends_of(step):
             if contract.objection(send.data) is not None:
                 continue
@@ -338,7 +348,8 @@ def visits(contract: Contract, steps: tuple[Any, ...]) -> list[tuple[Connect | S
                 return found  # Its path has let somebody in already.
             if room not in rooms and len(rooms) < 2:
                 rooms.add(room)
-                found.append((Connect(send.client), replace(send, refers=())))
+                arrival = Connect(send.client, opening=openings[send.client])
+                found.append((arrival, replace(send, refers=())))
     return found
 
 
