@@ -106,13 +106,18 @@ class Message(BaseModel):
             return
         if key not in cls.model_fields:
             raise ConfigurationError(f"{cls.__qualname__}: slow_key {key!r} is not a field of the message.")
-        annotation = cls.model_fields[key].annotation
-        if getattr(get_origin(annotation) or annotation, "__hash__", None) is None:
+        if not _hashable(cls.model_fields[key].annotation):
             raise ConfigurationError(
                 f"{cls.__qualname__}: slow_key {key!r} cannot be hashed: name a field with a simple value."
             )
 
     replace = replace
+
+
+def _hashable(annotation: Any) -> bool:
+    """Whether all values can be hashed, members of unions and items of tuples too, as far as the annotation says."""
+    kind = get_origin(annotation) or annotation
+    return getattr(kind, "__hash__", None) is not None and all(map(_hashable, get_args(annotation)))
 
 
 def _add_tag(cls: type[Message], tag: str) -> None:

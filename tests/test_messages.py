@@ -205,6 +205,10 @@ def test_a_slow_policy_is_inherited_and_may_be_taken_back() -> None:
             {"tags": list[str]}, {"type": "tick", "slow": "latest", "slow_key": "tags"},
             "Tick: slow_key 'tags' cannot be hashed: name a field with a simple value.",
         ),
+        (
+            {"tags": tuple[str, list[str] | None]}, {"type": "tick", "slow": "latest", "slow_key": "tags"},
+            "Tick: slow_key 'tags' cannot be hashed: name a field with a simple value.",
+        ),
     ],
 )  # fmt: skip
 def test_misdeclared_classes_say_what_to_do(annotations: Any, options: Any, text: str) -> None:
