@@ -134,8 +134,6 @@ def _refusal(error: Exception) -> Refusal:
     if isinstance(error, Disconnect | WebSocketException):
         return Refusal(status=403, code=error.code, detail=error.reason or "forbidden")
     failure = failure_of(error)
-    if failure.error_id is not None:
-        logger.error("A handshake failed", exc_info=error, extra={"error_id": failure.error_id})
     if isinstance(error, HTTPException):
         return Refusal(
             status=error.status_code,
@@ -143,6 +141,8 @@ def _refusal(error: Exception) -> Refusal:
             detail=str(error.detail),
             headers=error.headers or {},
         )
+    if failure.error_id is not None:
+        logger.error("A handshake failed", exc_info=error, extra={"error_id": failure.error_id})
     return Refusal(status=status_of(failure.code), code=close_of(failure.code), detail=failure.detail)
 
 

@@ -296,6 +296,7 @@ async def test_an_endpoint_may_refuse_before_it_accepts() -> None:
         (Reject(), 403),
         (Reject("not_found"), 404),
         (HTTPException(429, "slow down", {"Retry-After": "3"}), 429),
+        (HTTPException(402, "pay first"), 402),
         (Unavailable("The broker does not answer."), 503),
         (LookupError("a secret"), 503),
         (Disconnect(4500, "not you"), 403),
