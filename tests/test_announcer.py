@@ -8,38 +8,19 @@ from random import Random
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 
 from protocol import Connection, Message, MessageProtocol, Room, Rooms, User, Users
 from protocol.announcer import Announcer
 from protocol.exceptions import Unavailable
 from protocol.testing import Client, settle
-
-
-class Join(Message, type="join"):
-    room: str
-
-
-class Leave(Message, type="leave"):
-    room: str
+from tests.members import Came, Join, Leave, Left, Text, joinable
+from tests.served import served
 
 
 class Greet(Message, type="greet"):
     """Join, and say something."""
 
     room: str
-
-
-class Came(Message, type="came"):
-    user: str
-
-
-class Left(Message, type="left"):
-    user: str
-
-
-class Text(Message, type="text"):
-    text: str
 
 
 class Rig:
@@ -49,7 +30,6 @@ class Rig:
         self.chat = chat = MessageProtocol("Told", sends=Text)
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.told: list[str] = []
-        self.app = FastAPI()
 
         @chat.room("{name}")
         async def anyone(connection: Connection, name: str) -> None: ...
@@ -84,7 +64,7 @@ class Rig:
             await connection.join(message.room)
             await rooms[message.room].publish(Text(text="hello"))
 
-        self.app.include_router(chat.router)
+        self.app = served(chat)
 
     def client(self, user: str) -> Client:
         return Client(self.app, user=user)
@@ -152,12 +132,7 @@ async def test_a_hook_may_throw_somebody_out() -> None:
     async def left(user: User, room: Room) -> Left:
         return Left(user=user.id)
 
-    @chat.on(Join)
-    async def join(message: Join, connection: Connection) -> None:
-        await connection.join(message.room)
-
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = joinable(chat)
     async with Client(app, user="watch") as watch, Client(app, user="mallory") as mallory:
         await watch.request(Join(room="a"))
         assert (await mallory.request(Join(room="a")))["type"] == "ack"
@@ -192,12 +167,7 @@ async def test_hooks_may_let_each_other_s_rooms_be_joined(enter: Callable[[Conne
             for name in "ab":
                 await enter(connection, name)
 
-    @chat.on(Join)
-    async def join(message: Join, connection: Connection) -> None:
-        await connection.join(message.room)
-
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = joinable(chat)
     async with Client(app, user="pet"), Client(app, user="ann") as ann:
         assert (await ann.request(Join(room="a")))["type"] == "ack"
         await settle()
@@ -215,12 +185,7 @@ async def test_a_hook_may_let_somebody_join_again_who_is_just_joining() -> None:
         for connection in users[user.id].connections():
             assert (await connection.join(room.name)).members.count == 1
 
-    @chat.on(Join)
-    async def join(message: Join, connection: Connection) -> None:
-        await connection.join(message.room)
-
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = joinable(chat)
     async with Client(app, user="ann") as ann:
         assert (await ann.request(Join(room="a")))["type"] == "ack"
 
@@ -245,12 +210,7 @@ async def test_what_a_hook_leaves_running_waits_for_its_announcements() -> None:
             await asyncio.sleep(1)
         return Came(user=user.id)
 
-    @chat.on(Join)
-    async def join(message: Join, connection: Connection) -> None:
-        await connection.join(message.room)
-
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = joinable(chat)
     async with Client(app, user="pet"), Client(app, user="ann") as ann:
         await ann.request(Join(room="a"))
         await asyncio.gather(*tasks)
@@ -417,8 +377,7 @@ async def test_hooks_run_in_the_context_of_who_has_caused_them() -> None:
         tenant.set(f"tenant of {connection.user.id}")
         await connection.join(message.room)
 
-    app = FastAPI()
-    app.include_router(chat.router)
+    app = served(chat)
     async with Client(app, user="ann") as ann, Client(app, user="bob") as bob:
         for client in (ann, bob):
             await client.send(Join(room="a"), id=1)
@@ -445,6 +404,65 @@ async def test_a_departure_that_the_store_cannot_judge_is_not_told(caplog: pytes
         assert "ann left a" not in rig.told
         await ann.request(Join(room="a"))
         assert rig.told[-1] == "ann came to a"
+
+
+async def test_a_hook_that_fails_undoes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    chat = MessageProtocol("Hub", sends=Text)
+
+    @chat.room("{name}")
+    async def room(connection: Connection, name: str) -> None: ...
+
+    @chat.on_join
+    async def fail(user: User, room: Room) -> None:
+        raise LookupError
+
+    @chat.on_join
+    async def came(user: User, room: Room) -> Came:
+        return Came(user=user.id)
+
+    app = joinable(chat)
+    async with Client(app, user="ann") as ann, Client(app, user="bob") as bob:
+        assert (await ann.request(Join(room="a")))["type"] == "ack"
+        assert (await bob.request(Join(room="a")))["type"] == "ack"
+        await ann.expect(Came, user="bob")
+    assert caplog.text.count("Traceback") == 2
+
+
+async def test_a_hook_that_awaits_what_is_cancelled_keeps_nobody_in_a_room(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    chat = MessageProtocol("Hub")
+    gone: list[str] = []
+
+    @chat.room("{name}")
+    async def room(connection: Connection, name: str) -> None: ...
+
+    @chat.on_join
+    @chat.on_leave
+    async def stray(user: User, room: Room) -> None:
+        task = asyncio.create_task(asyncio.sleep(1))
+        task.cancel()
+        await task
+
+    @chat.on_leave
+    async def left(user: User, room: Room) -> Left:
+        return Left(user=user.id)
+
+    @chat.on_disconnect
+    async def disconnected(connection: Connection) -> None:
+        gone.append(connection.user.id)
+
+    app = joinable(chat)
+    async with Client(app, user="bob") as bob:
+        async with Client(app, user="ann") as ann:
+            for name in "ab":
+                for client in (ann, bob):
+                    assert (await client.request(Join(room=name)))["type"] == "ack"
+        for _ in "ab":
+            await bob.expect(Left, user="ann")
+        assert gone == ["ann"]
+        assert len(chat.at(app).hub.fanout.connections) == 1
+    assert caplog.text.count("stray") >= 6
 
 
 @pytest.mark.parametrize("seed", range(30))

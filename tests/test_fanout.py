@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 import pytest
-from fastapi import FastAPI
 from pydantic import field_serializer
 
 from protocol import Connection, History, Message, MessageProtocol, Position, Room
@@ -11,31 +10,7 @@ from protocol.brokers import Publication
 from protocol.exceptions import LocalProtocolError
 from protocol.replay import RoomReplay
 from protocol.testing import Client, settle
-from tests.served import served
-
-
-class Join(Message, type="join"):
-    room: str
-    since: Position | None = None
-
-
-class Say(Message, type="say"):
-    room: str
-    text: str
-
-
-class Text(Message, type="text"):
-    text: str
-
-
-def joinable(chat: MessageProtocol) -> FastAPI:
-    """Serve it to whoever joins its rooms."""
-
-    @chat.on(Join)
-    async def join(message: Join, connection: Connection) -> None:
-        await connection.join(message.room, message.since)
-
-    return served(chat)
+from tests.members import Join, Say, Text, joinable
 
 
 @pytest.mark.parametrize("wire", [False, True], ids=["send", "wire"])
@@ -197,3 +172,25 @@ async def test_a_replay_that_fails_ends_its_connection_and_no_other(
         await bob.send({"type": "ping", "id": 2})
         assert await bob.expect("pong", ref=2)
     assert caplog.text.count("A replay failed") == 1
+
+
+async def test_a_transform_that_fails_for_one_disturbs_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    chat = MessageProtocol("Hub", sends=Text)
+
+    @chat.transform(outbound=True, per_recipient=True)
+    def fail(message: Text, connection: Connection) -> Text:
+        if connection.user.id == "ann":
+            raise LookupError("ann")
+        return message
+
+    @chat.room("{name}")
+    async def room(connection: Connection, name: str) -> None: ...
+
+    app = joinable(chat)
+    async with Client(app, user="ann") as ann, Client(app, user="bob") as bob:
+        for client in (ann, bob):
+            await client.request(Join(room="a"))
+        await chat.rooms["a"].publish(Text(text="x"))
+        await bob.expect(Text)
+        await ann.expect_nothing()
+    assert "A message for one receiver failed" in caplog.text
