@@ -5,9 +5,9 @@ every program gets rooms of its own.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from protocol.exceptions import ConfigurationError
@@ -22,7 +22,7 @@ from protocol.testing.clock import run as run_virtually
 from protocol.testing.clock import settle
 from protocol.testing.inprocess import PATIENCE, InProcess
 from protocol.testing.player import Happening, Headers, Until, play
-from protocol.testing.remote import Remote
+from protocol.testing.remote import Remote, named_in, with_suffix
 from protocol.testing.steps import Connect, Data, Opening, Step, opened, parsed, sends_of, shortened
 from protocol.testing.transcript import Exchange
 
@@ -32,6 +32,9 @@ Login = Callable[[int], str | Headers]
 In this process the clients of every program are numbered from 0. A server that lives on sees other numbers with each
 program, so that a login which makes users up can give it new ones.
 """
+
+_SUFFIX: Final = "a1b2c3d4"
+"""A text of the kind that makes names of rooms fresh."""
 
 _CLIENTS = 20
 """The most clients of a program."""
@@ -235,6 +238,19 @@ def _risen(rounds: list[Leftovers]) -> dict[str, tuple[int, ...]]:
         if all(before < after for before, after in pairwise(sizes)):
             found[name] = tuple(sizes[1:])
     return found
+
+
+def fixed_rooms(contract: Contract, steps: Iterable[Step]) -> frozenset[str]:
+    """The rooms in ``steps`` whose names have to stay: no room is called so with something behind it."""
+    if contract.room is None:
+        return frozenset()
+    fresh, named = _fresh_names(contract), named_in(contract.room.member)
+    rooms = {step.room for step in steps if isinstance(step, Connect) and step.room is not None}
+    for step in steps:
+        for send in sends_of(step):
+            if parsed(send.data) is not None:
+                rooms.update(found[2] for found in named.finditer(str(send.data)))
+    return frozenset(room for room in rooms if fresh(room, _SUFFIX) != with_suffix(room, _SUFFIX))
 
 
 def _fresh_names(contract: Contract) -> Callable[[str, str], str]:

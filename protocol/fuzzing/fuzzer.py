@@ -19,7 +19,7 @@ from hypothesis.errors import Flaky
 from hypothesis.strategies import SearchStrategy
 
 from protocol.exceptions import ConfigurationError
-from protocol.fuzzing.arena import Arena, Login
+from protocol.fuzzing.arena import Arena, Login, fixed_rooms
 from protocol.fuzzing.checks import Check, CheckFailed, Finding, failure_of, selected, visits
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.overrides import Override
@@ -266,6 +266,7 @@ class Fuzzer:
             explanation=check.explanation,
             barrier=contract.barrier,
             room=None if contract.room is None else contract.room.member,
+            fixed=fixed_rooms(contract, [exchange.step for exchange in run.exchanges[:end]]),
             varying=frozenset(contract.varying | referred),
             nodes=self.arena.nodes,
         )

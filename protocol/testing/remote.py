@@ -31,6 +31,16 @@ _LONGEST: Final = 64
 _ALPHABET: Final = string.ascii_lowercase + string.digits
 
 
+def named_in(member: str) -> re.Pattern[str]:
+    """Finds each room that the text of a frame names in ``member``: its second group."""
+    return re.compile(rf'("{re.escape(member)}"\s*:\s*")([^"\\]+)(?=")')
+
+
+def with_suffix(room: str, suffix: str) -> str:
+    """The name of a room with something behind it, unless that is longer than names may be."""
+    return room + suffix if len(room + suffix) <= _LONGEST else room
+
+
 class FreshRooms:
     """Gives each room that a message names in ``member`` a name that nobody has used.
 
@@ -41,7 +51,7 @@ class FreshRooms:
 
     def __init__(self, member: str, fresh: Callable[[str, str], str]) -> None:
         self._fresh = fresh
-        self._named = re.compile(rf'("{re.escape(member)}"\s*:\s*")([^"\\]+)(?=")')
+        self._named = named_in(member)
         self._suffix = "".join(secrets.choice(_ALPHABET) for _ in range(8))
         self._known: set[str] = set()
 
@@ -141,9 +151,7 @@ class Remote:
         headers: Callable[[int], Headers],
         *,
         rooms: str | None = None,
-        fresh: Callable[[str, str], str] = lambda room, suffix: (
-            room + suffix if len(room + suffix) <= _LONGEST else room
-        ),
+        fresh: Callable[[str, str], str] = with_suffix,
         patience: float = PATIENCE,
         reached: bool = False,
     ) -> None:

@@ -11,7 +11,7 @@ from protocol.testing.clock import run
 from protocol.testing.comparison import first_difference
 from protocol.testing.inprocess import InProcess
 from protocol.testing.player import Happening, Headers, Stage, Until, play
-from protocol.testing.remote import Remote
+from protocol.testing.remote import Remote, with_suffix
 from protocol.testing.simulated import Simulated
 from protocol.testing.simulation import Simulation
 from protocol.testing.steps import Connect
@@ -56,9 +56,13 @@ def replay(
 async def difference(transcript: Transcript, url: str, headers: Callable[[int], Headers]) -> str | None:
     """The first difference between a transcript and what the server at ``url`` does, or ``None``.
 
-    Rooms are fresh ones where the transcript says how messages name them.
+    Rooms are fresh ones where the transcript says how messages name them, and not that their names stay.
     """
-    stage = Remote(url, headers, rooms=transcript.room)
+
+    def fresh(room: str, suffix: str) -> str:
+        return room if room in transcript.fixed else with_suffix(room, suffix)
+
+    stage = Remote(url, headers, rooms=transcript.room, fresh=fresh)
     try:
         return first_difference(transcript, await replayed(transcript, stage))
     finally:

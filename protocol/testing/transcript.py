@@ -100,7 +100,8 @@ class Exchange:
 class Transcript:
     """Exchanges, and what is said about them.
 
-    ``room``: the member of a message that names a room; a replay against a server that lives on uses fresh ones.
+    ``room``: the member of a message that names a room; a replay against a server that lives on uses fresh ones, but for
+    those that are ``fixed``, as there are no others of their kind.
     ``varying``: members whose values differ each time. ``nodes``: those of the simulation it was played on; 0 where
     that was none.
     """
@@ -111,6 +112,7 @@ class Transcript:
     explanation: str = ""
     barrier: Barrier | None = None
     room: str | None = None
+    fixed: frozenset[str] = frozenset()
     varying: frozenset[str] = VARYING
     nodes: int = 0
 
@@ -138,6 +140,8 @@ class Transcript:
                 "id": self.barrier.id,
                 "ref": self.barrier.ref,
             }
+        if self.fixed:
+            found["fixed"] = sorted(self.fixed)
         found["varying"] = sorted(self.varying)
         return {**found, "exchanges": [_exchange_to_json(exchange) for exchange in self.exchanges]}
 
@@ -150,8 +154,7 @@ class Transcript:
         said = {name: value[name] for name in names if name in value}
         if "barrier" in value:
             said["barrier"] = Barrier(**value["barrier"])
-        if "varying" in value:
-            said["varying"] = frozenset(value["varying"])
+        said |= {name: frozenset(value[name]) for name in ("fixed", "varying") if name in value}
         return cls(tuple(_exchange_from_json(exchange) for exchange in value["exchanges"]), **said)
 
     def save(self, path: Path) -> None:

@@ -51,6 +51,7 @@ WHOLE = Transcript(
     explanation="why",
     barrier=Barrier({"type": "ping"}),
     room="room",
+    fixed=frozenset({"lobby"}),
     varying=frozenset({"epoch"}),
     nodes=2,
 )
