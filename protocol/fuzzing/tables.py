@@ -1,14 +1,14 @@
 """How much an application holds: the tables that its functions reach, and those of its node.
 
 Only what is the application's own is looked at, by way of the variables that its endpoints, handlers and hooks close
-over or name; what libraries cache is theirs.
+over or name, and of the objects whose methods they are; what libraries cache is theirs.
 """
 
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from types import FunctionType, MethodType, ModuleType
-from typing import Any, Final
+from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
+from typing import Any, Final, TypeAlias
 
 from protocol.application import MessageProtocol
 from protocol.asyncapi.served import protocols
@@ -28,6 +28,7 @@ _LIBRARIES: Final = frozenset(
         "typing",
     }
 )
+_Function: TypeAlias = FunctionType | MethodType
 _CONTAINERS: Final = (dict, list, set, frozenset, deque, tuple)
 _MOST: Final = 10_000
 """Objects that are looked at."""
@@ -58,7 +59,7 @@ class Tables:
         return found
 
 
-def _functions(app: Any, protocols: list[MessageProtocol]) -> Iterator[FunctionType]:
+def _functions(app: Any, protocols: list[MessageProtocol]) -> Iterator[_Function]:
     candidates: list[Any] = [getattr(route, "endpoint", None) for route in getattr(app, "routes", ())]
     for protocol in protocols:
         for router in protocol.tree():
@@ -74,12 +75,16 @@ def _functions(app: Any, protocols: list[MessageProtocol]) -> Iterator[FunctionT
             )
             candidates += [hook.function for kind in hooks for hook in kind]
     for found in candidates:
-        function = found.__func__ if isinstance(found, MethodType) else found
-        if isinstance(function, FunctionType) and not _is_of_library(function.__module__):
-            yield function
+        if isinstance(found, _Function) and not _is_of_library(found.__module__):
+            yield found
 
 
-def _variables(function: FunctionType) -> Iterator[tuple[str, Any]]:
+def _variables(function: _Function) -> Iterator[tuple[str, Any]]:
+    if isinstance(function, MethodType):
+        yield "self", function.__self__
+        if isinstance(function.__func__, FunctionType):
+            yield from _variables(function.__func__)
+        return
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             yield name, cell.cell_contents
@@ -107,13 +112,23 @@ def _size(root: Any) -> int:
         if isinstance(value, _CONTAINERS):
             total += len(value)
             todo += value.values() if isinstance(value, dict) else value
-        elif isinstance(value, FunctionType):
+        elif isinstance(value, _Function):
             todo += [inner for _, inner in _variables(value)]
         elif not isinstance(value, type | ModuleType | str | bytes | int | float) and not _is_of_library(
             type(value).__module__
         ):
-            todo.append(getattr(value, "__dict__", {}))
+            todo += _attributes(value)
     return total
+
+
+def _attributes(value: Any) -> Iterator[Any]:
+    """What an object holds in its own namespace, and in slots."""
+    yield getattr(value, "__dict__", {})
+    for kind in type(value).__mro__:
+        for slot in vars(kind).values():
+            if isinstance(slot, MemberDescriptorType):
+                with suppress(AttributeError):  # nothing is in it
+                    yield slot.__get__(value)
 
 
 def _is_of_library(module: str | None) -> bool:
