@@ -5,9 +5,10 @@ import secrets
 import shlex
 import sys
 from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import click
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
     from protocol.fuzzing.arena import Arena, Login
     from protocol.fuzzing.campaign import Report
     from protocol.fuzzing.contract import Contract
+    from protocol.fuzzing.jobs import Jobs
     from protocol.fuzzing.rooms import RoomRules
+
+
+_APART: Final = 1_000_000
+"""More programs than a job plays."""
 
 
 @click.command()
@@ -47,6 +53,9 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, help="The same seed, the same programs.")
 @click.option(
     "--max-examples", default=1000, show_default=True, type=click.IntRange(1), help="Programs to play."
+)
+@click.option(
+    "--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes that play at once."
 )
 @click.option("--max-time", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="End then.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="At most so many programs a second.")
@@ -80,7 +89,7 @@ def fuzz(target: str, **options: Any) -> None:
         raise click.ClickException(_missing(error)) from None
     if unknown := set(options["phases"]) - set(PHASES):
         raise click.ClickException(f"There is no phase {min(unknown)!r}; there are {', '.join(PHASES)}.")
-    if options["write_test"] is not None and urlsplit(target).scheme in {"ws", "wss"}:
+    if options["write_test"] is not None and _is_server(target):
         raise click.ClickException("--write-test needs MODULE:FACTORY: a test makes its own application.")
     if options["write_test"] is not None and (options["tokens"] or options["channel"] is not None):
         raise click.ClickException(
@@ -89,7 +98,7 @@ def fuzz(target: str, **options: Any) -> None:
         )
     try:
         campaign = Campaign(
-            arena=_arena(target, options),
+            arena=_arena(0, target, options),
             checks=selected(only=options["only"] or None, without=options["without"]),
             target=target,
             seed=secrets.randbelow(2**32) if options["seed"] is None else options["seed"],
@@ -97,6 +106,7 @@ def fuzz(target: str, **options: Any) -> None:
             max_examples=options["max_examples"],
             max_time=options["max_time"],
             phases=options["phases"] or PHASES,
+            jobs=_jobs(target, options),
         )
         report = _with_progress(campaign.run, options["max_examples"])
     except ImportError as error:
@@ -172,7 +182,28 @@ def _without_tokens(before: str, argument: str) -> str:
     return "…" if before == "--token" else argument
 
 
-def _arena(target: str, options: Mapping[str, Any]) -> "Arena":
+def _is_server(target: str) -> bool:
+    return urlsplit(target).scheme in {"ws", "wss"}
+
+
+def _jobs(target: str, options: Mapping[str, Any]) -> "Jobs | None":
+    from protocol.fuzzing.jobs import Jobs
+
+    count: int = options["jobs"]
+    if count == 1:
+        return None
+    if _is_server(target):
+        if options["tokens"]:
+            raise ConfigurationError(
+                "--jobs would play several programs as the same users at once: say who they are by --login."
+            )
+        if options["rate"] is not None:
+            options = {**options, "rate": options["rate"] / count}
+    return Jobs(count, partial(_arena, target=target, options=options))
+
+
+def _arena(job: int, target: str, options: Mapping[str, Any]) -> "Arena":
+    """Where a job plays, each as other clients."""
     from protocol.fuzzing.arena import RemoteArena
     from protocol.fuzzing.contract import Contract
     from protocol.fuzzing.simulated import local
@@ -182,13 +213,15 @@ def _arena(target: str, options: Mapping[str, Any]) -> "Arena":
     contract: Contract | None = None
     if (document := _document(options)) is not None:
         contract = Contract.of_document(document, channel=options["channel"])
-    if urlsplit(target).scheme in {"ws", "wss"}:
+    if _is_server(target):
         if options["nodes"]:
             raise ConfigurationError("--nodes needs MODULE:FACTORY: a server cannot be simulated.")
         if contract is None:
             raise ConfigurationError("A server is fuzzed by its document: --schema FILE|URL")
         contract = _with_rooms(contract, options)
-        return RemoteArena(target, contract, login=login, opening=first, rate=options["rate"])
+        return RemoteArena(
+            target, contract, login=login, opening=first, rate=options["rate"], before=job * _APART
+        )
     create_app = factory(target)
     if create_app is not imported(target) and (options["nodes"] or options["write_test"] is not None):
         raise ConfigurationError(

@@ -269,7 +269,11 @@ def _fresh_names(contract: Contract) -> Callable[[str, str], str]:
 
 
 class RemoteArena:
-    """The server at ``url``. Programs are played one after the other, at most ``rate`` a second."""
+    """The server at ``url``. Programs are played one after the other, at most ``rate`` a second.
+
+    ``before``: the number of the program before its first one. Clients are counted from there, so that arenas far
+    enough apart play against one server at once.
+    """
 
     nodes = 0
 
@@ -281,6 +285,7 @@ class RemoteArena:
         login: Login | None = None,
         opening: Opening | None = None,
         rate: float | None = None,
+        before: int = 0,
     ) -> None:
         self.contract = contract
         self._url = url
@@ -288,7 +293,7 @@ class RemoteArena:
         self._opening = opening
         self._interval = 0.0 if rate is None else 1 / rate
         self._next = 0.0
-        self._programs = 0
+        self._programs = before
         self._reached = False
         self._fresh = _fresh_names(contract)
         # Time is real there, and the paths of the document may not be what they are from outside.

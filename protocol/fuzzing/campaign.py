@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, Final
+from typing import Final
 
 from protocol.fuzzing.arena import Arena
 from protocol.fuzzing.checks import Check
 from protocol.fuzzing.coverage import boundaries, examples
 from protocol.fuzzing.fuzzer import Coverage, Failure, Fuzzer
-from protocol.fuzzing.overrides import Override
-from protocol.fuzzing.program import programs
+from protocol.fuzzing.jobs import Batch, Jobs
 
 PHASES: Final = ("examples", "coverage", "fuzzing", "stateful")
 _BATCH: Final = 100
@@ -37,7 +36,10 @@ class Report:
 
 @dataclass(slots=True, kw_only=True)
 class Campaign:
-    """What is to be done: ``max_examples`` programs, or as many as fit into ``max_time`` seconds."""
+    """What is to be done: ``max_examples`` programs, or as many as fit into ``max_time`` seconds.
+
+    ``jobs`` play the random ones, several at once; without them all is played in ``arena``.
+    """
 
     arena: Arena
     checks: tuple[Check, ...]
@@ -47,7 +49,7 @@ class Campaign:
     max_examples: int = 1000
     max_time: float | None = None
     phases: Collection[str] = PHASES
-    overrides: dict[Any, Override] | None = None
+    jobs: Jobs | None = None
 
     def run(self, progress: Callable[[Report], None] = lambda report: None) -> Report:
         """Run it, once; ``progress`` is told now and then. Who interrupts it gets what was found until then.
@@ -58,6 +60,8 @@ class Campaign:
             report = self._run(progress)
         finally:
             self.arena.close()
+            if self.jobs is not None:
+                self.jobs.close()
         if not report.failures:
             report.coverage.require_entry()
         return report
@@ -83,7 +87,7 @@ class Campaign:
             for failure in attempts:
                 if failure is not None:
                     report.failures.append(failure)
-                    fuzzer.checks = tuple(check for check in fuzzer.checks if check is not failure.check)
+                    fuzzer.checks = tuple(check for check in fuzzer.checks if check != failure.check)
                 progress(report)
                 if fuzzer.gone or fuzzer.coverage.ignored:
                     report.ended = fuzzer.over
@@ -104,17 +108,15 @@ class Campaign:
     def _batches(
         self, fuzzer: Fuzzer, most: int, clients: int, moves: tuple[str, ...]
     ) -> Iterator[Failure | None]:
-        strategy = programs(
-            self.arena.contract,
-            clients=clients,
-            overrides=self.overrides,
-            steps=moves,
-            nodes=self.arena.nodes,
+        batches = (
+            Batch(self.seed + number, min(_BATCH, most - number), clients, moves)
+            for number in range(0, most, _BATCH)
         )
-        for number in range(0, most, _BATCH):
-            yield fuzzer.explore(
-                strategy,
-                seed=self.seed + number,
-                database=None,
-                max_examples=min(_BATCH, most - number),
-            )
+        if self.jobs is None:
+            for batch in batches:
+                yield batch.explore(fuzzer)
+            return
+        for coverage, failure in self.jobs.explore(batches, lambda: fuzzer.checks, fuzzer.deadline):
+            fuzzer.coverage.add(coverage)
+            # Another job may have found it, too.
+            yield failure if failure is not None and failure.check in fuzzer.checks else None

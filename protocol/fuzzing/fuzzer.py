@@ -93,6 +93,14 @@ class Coverage:
         """Whether all connections were accepted, and then nobody was answered."""
         return not self.served and self.turned_away.keys() == {_IGNORED}
 
+    def add(self, other: "Coverage") -> None:
+        """Count what another fuzzer has seen."""
+        self.programs += other.programs
+        self.served += other.served
+        self.turned_away += other.turned_away
+        for tag, outcomes in other.outcomes.items():
+            self.outcomes[tag] += outcomes
+
     def require_entry(self) -> None:
         """Raise ``ConfigurationError`` if nobody ever got in: checks that pass on nothing say nothing."""
         if self.turned_away and not self.served:
@@ -109,9 +117,10 @@ class _Over(BaseException):
 
 
 class Fuzzer:
-    """Plays programs in an arena and holds them to ``checks``, until ``deadline``, by the monotonic clock.
+    """Plays programs in an arena and holds them to ``checks``.
 
     Attributes:
+        deadline: when to end, by the monotonic clock.
         coverage: what has been seen.
         failures: the smallest program of each check that has failed, as far as it is known.
         gone: the server has ended.
@@ -123,7 +132,7 @@ class Fuzzer:
         self.coverage = Coverage()
         self.failures: dict[str, tuple[Finding, Program, Run]] = {}
         self.gone = False
-        self._deadline = deadline
+        self.deadline = deadline
         self._focus: Check | None = None
         # By the check that was looked at, or all. A hash is enough: a program may have frames of 64 KiB.
         self._passed: set[tuple[Check | None, int]] = set()
@@ -133,7 +142,8 @@ class Fuzzer:
 
         Once a check has failed, only that one is looked at: what follows is hypothesis making the program smaller.
         """
-        known = (self._focus, hash(program))
+        # Steps of two kinds with the same values, such as Drop(0) and Close(0), have the same hash.
+        known = (self._focus, hash(tuple((type(step), step) for step in program)))
         if known in self._passed:
             return
         if self.over:
@@ -179,7 +189,7 @@ class Fuzzer:
             return "The server has ended."
         if self.coverage.ignored:
             return "Nobody was answered."
-        return "The time was up." if time.monotonic() >= self._deadline else ""
+        return "The time was up." if time.monotonic() >= self.deadline else ""
 
     def play(self, program: Program, only: Check | None = None) -> tuple[Run, tuple[Check, Finding] | None]:
         """Play a program, and return what happened and the first check that fails."""

@@ -12,6 +12,7 @@ from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.fuzzer import Fuzzer
 from protocol.fuzzing.program import programs
 from protocol.fuzzing.run import Run
+from protocol.testing.steps import Close, Connect, Drop
 from tests.fuzz import wrong_chat
 
 
@@ -73,3 +74,10 @@ def test_a_failure_is_not_made_smaller_after_the_deadline(
     report = campaign.run()
     assert len(looks) == 1
     assert [failure.remark for failure in report.failures] == ["The time was up."]
+
+
+def test_programs_of_other_steps_with_the_same_values_are_played_too() -> None:
+    fuzzer = Fuzzer(arena(), ())
+    for program in ((Connect(0), Drop(0)), (Connect(0), Close(0)), (Connect(0), Close(0))):
+        assert fuzzer.check(program) is None
+    assert fuzzer.coverage.programs == 2
