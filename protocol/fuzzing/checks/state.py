@@ -19,10 +19,10 @@ _ATTEMPTS: Final = 3
 
 def _serialisability(run: Run) -> Finding | None:
     steps = tuple(exchange.step for exchange in run.exchanges[: run.newcomers])
-    at = next((at for at, step in enumerate(steps) if _is_race(step)), None)
+    races = [at for at, step in enumerate(steps) if _is_race(step)]
     # Who does not read, or has gone and is not missed yet, makes what comes a matter of time.
     confusing = Pause if run.prompt else (Pause, Close, Drop)
-    if at is None or run.again is None or any(isinstance(step, confusing) for step in steps):
+    if not races or run.again is None or any(isinstance(step, confusing) for step in steps):
         return None
     if run.nodes:
         return (
@@ -34,14 +34,27 @@ def _serialisability(run: Run) -> Finding | None:
         sent.id is None and sent.tag in run.contract.unordered for talk in run.talks for sent in talk.sent
     ):
         return None  # Nothing tells when it is done, and a barrier does not wait for it.
-    # What refers to what came of a race may be another message in each order.
-    rest = takewhile(lambda step: not any(send.refers for send in sends_of(step)), steps[at + 1 :])
-    before, burst, after = steps[:at], steps[at], tuple(rest)
+    if len(races) > 1 and _in_order_of_arrival(run, steps, races[0]):
+        return None
+    return next((found for at in races if (found := _race(run, steps, at)) is not None), None)
+
+
+def _in_order_of_arrival(run: Run, steps: tuple[Step, ...], first: int) -> bool:
+    """Whether all that was sent at once is as good as one after the other as it was sent: mostly, and soon seen."""
+    whole = (*steps[: first + 1], *takewhile(lambda step: not _refers(step), steps[first + 1 :]))
+    program = tuple(one for step in whole for one in (sends_of(step) if _is_race(step) else (step,)))
+    return len(whole) == len(steps) and _is_one_of(run, len(whole), [program])
+
+
+def _race(run: Run, steps: tuple[Step, ...], at: int) -> Finding | None:
+    before, race, rest = steps[:at], steps[at], steps[at + 1 :]
+    # Another race may end in another way, and what refers to what came of one be another message, in each order.
+    after = tuple(takewhile(lambda step: not _is_shared(step) and not _refers(step), rest))
     end = at + 1 + len(after)
-    orders = [(*before, *sends, *after) for sends in _orders(sends_of(burst))]
+    orders = [(*before, *sends, *after) for sends in _orders(sends_of(race))]
     if _is_one_of(run, end, orders) or (run.learns(orders[0]) and _is_one_of(run, end, orders)):
         return None
-    if not _is_one_of(run, end, [(*before, burst, *after)]):
+    if not _is_one_of(run, end, [(*before, race, *after)]):
         return None  # The server throws dice, or time does: that is not for this check.
     return Finding(at, "What came of the messages at once is none of what comes of them one after the other.")
 
@@ -57,12 +70,16 @@ def _is_one_of(run: Run, end: int, programs: list[tuple[Step, ...]]) -> bool:
 
 def _is_race(step: Step) -> bool:
     """Whether several clients say something at once that is the same in every order."""
-    return (
-        isinstance(step, Burst)
-        and len(step.sends) <= _RACERS
-        and not any(send.refers for send in step.sends)
-        and len({send.client for send in step.sends}) > 1
-    )
+    return _is_shared(step) and len(sends_of(step)) <= _RACERS and not _refers(step)
+
+
+def _is_shared(step: Step) -> bool:
+    """Whether several clients say something at once."""
+    return isinstance(step, Burst) and len({send.client for send in step.sends}) > 1
+
+
+def _refers(step: Step) -> bool:
+    return any(send.refers for send in sends_of(step))
 
 
 def _orders(sends: tuple[Send, ...]) -> dict[tuple[Send, ...], None]:
