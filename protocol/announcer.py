@@ -92,8 +92,17 @@ class Announcer:
             # Another node may have told the opposite in between.
             line.waiting.setdefault((user.id, came), _Announcement(user, came))
 
+    def has_told(self, name: str) -> bool:
+        """Whether a room was told of all changes; within a hook it counts as told, as below."""
+        return name not in self._lines or within_hook()
+
+    async def all_told(self, name: str) -> None:
+        """Wait until a room was told of all changes."""
+        while not self.has_told(name):
+            await self._lines[name].under_way.over.wait()
+
     async def told(self, name: str, user: User) -> None:
-        """Wait until a room has been told what there is to tell of ``user`` so far.
+        """Wait until a room was told of the last change of ``user``.
 
         Hooks do not wait: one would wait for itself, or for one that waits for it.
         """

@@ -33,7 +33,7 @@ logger = logging.getLogger("protocol")
 
 
 class Hooks(announcer.Hooks, Protocol):
-    """The application's functions that the hub calls; all but the first answer with what is announced."""
+    """The application's functions that a hub calls, by itself or by its announcer."""
 
     async def authorise(self, connection: Connection, spec: RoomSpec, parameters: dict[str, str]) -> None: ...
 
@@ -122,15 +122,15 @@ class Hub:
         await self._hooks.authorise(connection, *self._table.find(name))
 
     async def join(self, connection: Connection, name: str, since: Position | None) -> Membership:
-        """Returns when the others have been told of it, except within a hook, which they wait for."""
+        """Returns when the room has been told of it; within a hook, which rooms may be waiting for, at once."""
         spec, parameters = self._table.find(name)
         if name not in connection.memberships:
             self._check_room_for(connection)
         # Asked again of a member too, who may not be allowed in any more.
         await self._hooks.authorise(connection, spec, parameters)
-        # One join of a connection at a time: nobody can rely on one that may still be taken back.
-        async with nullcontext() if within_hook() else self._lock((connection.id, name)):
-            async with self._visit(name, spec) as room:
+        # One join at a time: nobody can rely on one that may still be taken back.
+        async with nullcontext() if within_hook() else self._lock(("join", name)):
+            async with self._quiet(name, spec) as room:
                 if connection in room:
                     return await self._again(connection, room)
                 if connection.id not in self.fanout.connections:
@@ -211,6 +211,19 @@ class Hub:
             room.visitors -= 1
             if not room and not room.visitors:
                 del self.fanout.rooms[name]
+
+    @asynccontextmanager
+    async def _quiet(self, name: str, spec: RoomSpec) -> AsyncIterator[LocalRoom]:
+        """Visit a room that was told of all changes: who enters hears of nobody whom it finds there, or does not.
+
+        Meanwhile members leave, but nobody enters, so this comes to an end.
+        """
+        while True:
+            await self._announcer.all_told(name)
+            async with self._visit(name, spec) as room:
+                if self._announcer.has_told(name):
+                    yield room
+                    return
 
     def _check_room_for(self, connection: Connection) -> None:
         if len(connection.memberships) >= self._max_rooms:
