@@ -305,7 +305,7 @@ async def test_who_is_put_in_by_a_hook_and_leaves_before_it_returns_was_never_th
         await settle()
         for tab in (one, two):
             await tab.send(Leave(room="a"), id=1)
-        await settle()
+            await settle()
         for tab in (one, two):
             assert [frame["type"] for frame in tab.frames] == ["ack"]
         await ann.expect("ack", within=6)
