@@ -8,7 +8,7 @@ is there, on all nodes), and the node's own tables (:mod:`protocol.fanout`). Wha
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Hashable, Sequence
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -128,8 +128,8 @@ class Hub:
             self._check_room_for(connection)
         # Asked again of a member too, who may not be allowed in any more.
         await self._hooks.authorise(connection, spec, parameters)
-        # One join at a time: nobody can rely on one that may still be taken back.
-        async with nullcontext() if within_hook() else self._lock(("join", name)):
+        # One at a time: nobody can rely on one that may still be taken back.
+        async with self._turn(name):
             async with self._quiet(name, spec) as room:
                 if connection in room:
                     return await self._again(connection, room)
@@ -141,8 +141,7 @@ class Hub:
             try:
                 await self._announcer.told(name, connection.user)
             except asyncio.CancelledError:
-                with suppress(NotAMember):
-                    await ended(self._begin(self._leave(connection, name, spec)))
+                await ended(self._begin(self._take_back(connection, name, spec)))
                 raise
             return membership
 
@@ -150,7 +149,10 @@ class Hub:
         room = connection.memberships.get(name)
         if room is None:
             raise NotAMember("The connection is not in this room.")
-        await asyncio.shield(self._begin(self._leave(connection, name, room.spec)))
+        async with self._turn(name), self._quiet(name, room.spec) as here:
+            if connection not in here:
+                raise NotAMember("The connection is not in this room.")
+            await ended(self._begin(self._go(connection, here)))
         await self._announcer.told(name, connection.user)
 
     def release(self, current: Handling) -> None:
@@ -212,11 +214,15 @@ class Hub:
             if not room and not room.visitors:
                 del self.fanout.rooms[name]
 
+    def _turn(self, name: str) -> AbstractAsyncContextManager[object]:
+        """Those who enter a room or leave it take turns; hooks, which a turn may wait for, need none."""
+        return nullcontext() if within_hook() else self._lock(("turn", name))
+
     @asynccontextmanager
     async def _quiet(self, name: str, spec: RoomSpec) -> AsyncIterator[LocalRoom]:
-        """Visit a room that was told of all changes: who enters hears of nobody whom it finds there, or does not.
+        """Visit a room that was told of all changes: it is as if they had been made one after the other.
 
-        Meanwhile members leave, but nobody enters, so this comes to an end.
+        Meanwhile connections may end, but nobody enters, so this comes to an end.
         """
         while True:
             await self._announcer.all_told(name)
@@ -278,13 +284,16 @@ class Hub:
             replay.started = True
             connection.replay(replay)
 
-    async def _leave(self, connection: Connection, name: str, spec: RoomSpec) -> None:
+    async def _take_back(self, connection: Connection, name: str, spec: RoomSpec) -> None:
+        """Undo a join that others were told of, or will be."""
         async with self._visit(name, spec) as room:
-            if connection not in room:
-                raise NotAMember("The connection is not in this room.")
-            await self._remove(connection, room)
-            if await self._disappear(connection, room):
-                self.announce_left(connection.user, name)
+            if connection in room:
+                await self._go(connection, room)
+
+    async def _go(self, connection: Connection, room: LocalRoom) -> None:
+        await self._remove(connection, room)
+        if await self._disappear(connection, room):
+            self.announce_left(connection.user, room.name)
 
     async def _withdraw(self, connection: Connection, room: LocalRoom) -> None:
         """Undo what there is of a join that was not announced; the room is visited already."""
