@@ -17,10 +17,12 @@ from dataclasses import replace
 import httpx
 
 from protocol.fuzzing.arena import Arena, LocalArena, RemoteArena
+from protocol.fuzzing.campaign import Campaign
 from protocol.fuzzing.checks import CHECKS
 from protocol.fuzzing.checks.base import Check, Finding
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.fuzzer import Fuzzer
+from protocol.fuzzing.jobs import Jobs
 from protocol.fuzzing.program import programs
 from protocol.fuzzing.run import Run
 from protocol.testing.steps import Step
@@ -97,6 +99,29 @@ def show(name: str, arena: Arena, examples: int, rounds: int) -> None:
     print(f"{name:34}{played:>9}{played / seconds:>11.1f}{played / wall:>11.1f}{shares}", flush=True)
 
 
+def chat_arena(job: int) -> LocalArena:
+    return LocalArena(chat.create_app, Contract.of(chat.create_app()), login=chat.login)
+
+
+def show_jobs(count: int, examples: int) -> None:
+    """The reference chat again, by as many processes as there are processors, with all they need to begin."""
+    started = time.monotonic()
+    campaign = Campaign(
+        arena=chat_arena(0),
+        checks=CHECKS,
+        target="chat",
+        seed=SEED,
+        max_examples=examples,
+        phases=["stateful"],
+        jobs=Jobs(count, chat_arena),
+    )
+    report = campaign.run()
+    assert not report.failures, report.failures
+    wall = time.monotonic() - started
+    played = report.coverage.programs
+    print(f"{f'the reference chat, --jobs {count}':34}{played:>9}{'':>11}{played / wall:>11.1f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=300)
@@ -113,6 +138,8 @@ def main() -> None:
     whole = Contract.of(chat.create_app())
     arena = LocalArena(chat.create_app, whole, login=chat.login)
     show("the reference chat", arena, options.examples, options.rounds)
+    count = os.cpu_count() or 1
+    show_jobs(count, options.examples * count)
     port = free_port()
     environment = {**os.environ, "CHAT_SECRET": chat.SETTINGS.secret}
     with serving(

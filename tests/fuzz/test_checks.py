@@ -6,7 +6,7 @@ from typing import Any
 
 from protocol.fuzzing.arena import LocalArena
 from protocol.fuzzing.checks.messages import negative_data_rejection, request_reply
-from protocol.fuzzing.checks.rooms import clean_room, isolation
+from protocol.fuzzing.checks.rooms import clean_room, isolation, order
 from protocol.fuzzing.checks.state import serialisability
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.run import Run
@@ -192,3 +192,20 @@ def test_newcomers_begin_where_the_program_ends_even_if_some_of_it_could_not_be_
     played = arena.play(steps, 3)
     assert [exchange.step for exchange in played.exchanges] == [steps[0], *steps[2:]]
     assert played.newcomers == 2
+
+
+def said(text: str, *heard: str) -> Exchange:
+    return Exchange(
+        Send(0, frame("say", room="a", text=text)),
+        {0: tuple(frame("said", room="a", text=one) for one in heard)},
+    )
+
+
+def test_what_was_made_of_another_text_is_not_taken_for_what_is_said_later() -> None:
+    """The server answers in capitals: "b" is heard as "B", which is also said, after "A"."""
+    assert order.find(run(Exchange(Connect(0)), said("a", "A"), said("B", "B"), said("A", "A"))) is None
+    burst = Burst(tuple(Send(0, frame("say", room="a", text=text)) for text in ("b", "C", "B")))
+    heard = {0: tuple(frame("said", room="a", text=text) for text in ("B", "C", "B"))}
+    assert order.find(run(Exchange(Connect(0)), Exchange(burst, heard))) is None
+    turned = {0: tuple(frame("said", room="a", text=text) for text in ("b", "B", "C"))}
+    assert order.find(run(Exchange(Connect(0)), Exchange(burst, turned))) is not None

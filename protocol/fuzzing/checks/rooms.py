@@ -4,6 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, Final
 
 from protocol.fuzzing.checks.base import Check, Finding
@@ -213,14 +214,14 @@ def _texts_in_order(run: Run) -> Finding | None:
     )
     rules = contract.room
     for speaker in run.talks:
-        places: dict[tuple[str, str, str | None], int] = {}
+        places: dict[tuple[str, str, str | None], _Place] = {}
         for number, sent in enumerate(speaker.sent):
             if sent.tag is None or sent.tag in contract.unordered or sent.body is None:
                 continue
             room = None if rules is None else named_room(rules, sent)
             for name, value in sent.body.items():
                 if isinstance(value, str) and uses[name, value] == 1:
-                    places[name, value, room] = number
+                    places[name, value, room] = (number, sent.at)
         if len(places) < 2:
             continue
         for hearer in run.talks:
@@ -229,31 +230,35 @@ def _texts_in_order(run: Run) -> Finding | None:
     return None
 
 
+_Place = tuple[int, int]
+"""The number of a message among those of its connection, and that of its exchange."""
+
+
 def _heard_in_order(
-    contract: Contract, speaker: Talk, hearer: Talk, places: dict[tuple[str, str, str | None], int]
+    contract: Contract, speaker: Talk, hearer: Talk, places: dict[tuple[str, str, str | None], _Place]
 ) -> Finding | None:
     rules = contract.room
     joins = [] if rules is None else [sent.at for sent in hearer.sent if sent.tag in rules.joins]
-    last: dict[tuple[Any, ...], int] = {}
-    seen: set[tuple[Any, ...]] = set()
+    streams: defaultdict[tuple[Any, ...], list[tuple[_Place, Received]]] = defaultdict(list)
     for frame in hearer.received:
         if frame.body is None or _is_answer(contract, frame):
             continue
         room = None if rules is None else room_of(rules, frame)
         segment = sum(1 for at in joins if at <= frame.at)
         for name, value in frame.body.items():
-            if not isinstance(value, str) or (place := places.get((name, value, room))) is None:
-                continue
-            stream = (frame.tag, name, room, segment)
-            if (stream, value) in seen:
-                continue
-            seen.add((stream, value))
-            if last.get(stream, -1) > place:
+            if isinstance(value, str) and (place := places.get((name, value, room))) is not None:
+                streams[frame.tag, name, room, segment].append((place, frame))
+    for heard in streams.values():
+        # What comes more than once, or before it was said, may be what the server has made of something else.
+        times = Counter(place for place, _ in heard)
+        unclear = {place for place, frame in heard if times[place] > 1 or frame.at < place[1]}
+        clear = [(place, frame) for place, frame in heard if place not in unclear]
+        for (before, _), (place, frame) in pairwise(clear):
+            if place < before:
                 return Finding(
                     frame.at,
                     f"{hearer.client} heard what {speaker.client} said in another order: {shortened(frame.data)}",
                 )
-            last[stream] = place
     return None
 
 
