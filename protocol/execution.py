@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.concurrency import iterate_in_threadpool
 
 from protocol.connection import Connection, handling
-from protocol.exceptions import NotAMember
+from protocol.exceptions import LocalProtocolError, NotAMember
 from protocol.injection import Call, Injected
 from protocol.node import Node
 from protocol.owner import cause_of
@@ -126,7 +126,13 @@ class AppHooks:
 
     async def authorise(self, connection: Connection, spec: RoomSpec, parameters: dict[str, str]) -> None:
         call = Call(self._node, connection=connection, parameters=parameters)
-        await self._rooms[spec.pattern.pattern](call, connection)
+        answer = await self._rooms[spec.pattern.pattern](call, connection)
+        if answer is not None:
+            # A program that says `return False` means to refuse.
+            raise LocalProtocolError(
+                f"{spec.place}: it returned {type(answer).__qualname__}, and a room function answers by raising Reject, "
+                f"or by nothing: nobody is let in."
+            )
 
     async def joined(self, user: User, room: Room) -> list[BaseModel]:
         return await self._said(self._on_join, Call(self._node, user=user, room=room))

@@ -269,6 +269,8 @@ class MessageRouter:
     ) -> Callable[[Callable[Concatenate[Connection, P], Any]], Callable[Concatenate[Connection, P], Any]]:
         """Declare a kind of room; the function is asked before every join, and raises ``Reject`` to refuse.
 
+        Where it returns anything but ``None``, nobody is let in either, and the log says so.
+
         ``pattern`` is the name, with parameters: ``team-{team}``. A parameter matches ``[A-Za-z0-9_-]{1,64}``
         and is converted by its annotation; what cannot be converted is no such room.
         """

@@ -7,7 +7,8 @@ import pytest
 
 from protocol import Connection, History, Message, MessageProtocol, Outbox, Position
 from protocol.testing import Client, settle
-from tests.members import Join, Joined, Leave, Rig, Say, Text
+from tests.members import Join, Joined, Leave, Rig, Say, Text, joinable
+from tests.misdeclared import place
 from tests.served import served
 
 
@@ -176,3 +177,24 @@ async def test_a_second_join_skips_nothing_that_is_on_its_way_to_the_node() -> N
         await settle()
         assert [frame["offset"] for frame in ann.frames] == [1, 1, 2]
         assert_follows_on(ann.frames, 0)
+
+
+@pytest.mark.parametrize("answer", [False, True, 0, ""])
+async def test_a_room_function_that_returns_anything_lets_nobody_in(
+    answer: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    chat = MessageProtocol("Hub")
+
+    @chat.room("{name}")
+    async def room(connection: Connection, name: str):  # type: ignore[no-untyped-def]
+        return answer
+
+    app = joinable(chat)
+    async with Client(app, user="ann") as ann:
+        assert (await ann.request(Join(room="a")))["code"] == "internal_error"
+        assert (await chat.rooms["a"].members()).count == 0
+    assert caplog.records[0].exc_info is not None
+    assert str(caplog.records[0].exc_info[1]) == (
+        f"{place(room)}: it returned {type(answer).__name__}, and a room function answers by raising Reject, or by "
+        f"nothing: nobody is let in."
+    )
