@@ -6,7 +6,7 @@ never come fails at once and shows what is there; on another loop it fails after
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 from urllib.parse import quote
@@ -23,6 +23,7 @@ from protocol.testing.wire import MemoryWire
 from protocol.types import WIRE, ASGIApp, Ref, Scope, User
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 Body = dict[str, Any]
 
@@ -177,19 +178,31 @@ class Client:
         self._events.put_nowait({"type": "websocket.receive", "text": orjson.dumps(body).decode()})
 
     @overload
-    async def request(self, message: BaseModel | Body, *, key: str | None = None) -> Body: ...
+    async def request(
+        self, message: BaseModel | Body, *, key: str | None = None, within: float = 0
+    ) -> Body: ...
 
     @overload
-    async def request(self, message: BaseModel | Body, answer: type[M], *, key: str | None = None) -> M: ...
+    async def request(
+        self, message: BaseModel | Body, answer: type[M], *, key: str | None = None, within: float = 0
+    ) -> M: ...
 
     async def request(
-        self, message: BaseModel | Body, answer: type[M] | None = None, *, key: str | None = None
+        self,
+        message: BaseModel | Body,
+        answer: type[M] | None = None,
+        *,
+        key: str | None = None,
+        within: float = 0,
     ) -> Body | M:
-        """Send a message with an ``id`` and return what answers it, of the type ``answer``, or as it is."""
+        """Send a message with an ``id`` and return what answers it, of the type ``answer``, or as it is.
+
+        ``within`` is that of :meth:`expect`.
+        """
         id = next(self._ids)
         await self.send(message, id=id, key=key)
         ref = self._envelope.ref or "ref"
-        body = await self._find(lambda frame: frame.get(ref) == id, f"answer to the id {id}", 0)
+        body = await self._find(lambda frame: frame.get(ref) == id, f"answer to the id {id}", within)
         if answer is None:
             return body
         found = self._read(answer, body)
@@ -231,22 +244,36 @@ class Client:
 
     async def expect_close(self, code: int | None = None, *, within: float = 0) -> tuple[int, str]:
         """Wait for the server to close, and return the code and reason."""
-        while self.closed is None:
-            if not await self._wait(within):
-                raise AssertionError(f"The connection is open. {self._there()}")
-        if code is not None and self.closed[0] != code:
-            raise AssertionError(f"A close with {code} was expected, not {self.closed}.")
-        return self.closed
+        closed = await self._until(lambda: self.closed, within)
+        if closed is None:
+            raise AssertionError(f"The connection is open. {self._there(within)}")
+        if code is not None and closed[0] != code:
+            raise AssertionError(f"A close with {code} was expected, not {closed}.")
+        return closed
 
     # Parts.
 
-    async def _find(self, matches: Any, what: str, within: float) -> Body:
-        while True:
+    async def _find(self, matches: Callable[[Body], bool], what: str, within: float) -> Body:
+        def take() -> Body | None:
             for index, frame in enumerate(self.frames):
                 if matches(frame):
                     return self.frames.pop(index)
-            if self.closed is not None or not await self._wait(within):
-                raise AssertionError(f"No {what} came. {self._there()}")
+            return None
+
+        found = await self._until(take, within)
+        if found is None:
+            raise AssertionError(f"No {what} came. {self._there(within)}")
+        return found
+
+    async def _until(self, look: Callable[[], T | None], within: float) -> T | None:
+        """What ``look`` finds as soon as it finds something; ``None`` if it does not in time, or by the close."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + within
+        while (found := look()) is None and self.closed is None:
+            left = end - loop.time() if within else 0
+            if (within and left <= 0) or not await self._wait(left):
+                break
+        return found
 
     async def _wait(self, within: float = 0) -> bool:
         """Wait for anything to happen; false if nothing does."""
@@ -268,10 +295,14 @@ class Client:
         else:
             await asyncio.sleep(0.05)
 
-    def _there(self) -> str:
-        """What is there instead, for the text of a failure."""
+    def _there(self, within: float | None = None) -> str:
+        """What is there instead, for the text of a failure; ``within``: the seconds after which it had not come."""
         came = "\n".join(f"  {frame}" for frame in self.frames) or "  nothing"
-        end = "" if self.closed is None else f"\nThe connection is closed: {self.closed[0]} {self.closed[1]}"
+        end = ""
+        if self.closed is not None:
+            end = f"\nThe connection is closed: {self.closed[0]} {self.closed[1]}"
+        elif within == 0 and isinstance(asyncio.get_running_loop(), VirtualLoop):
+            end = "\nNo time has passed. If it takes some, say how much: within=seconds."
         return f"There is:\n{came}{end}"
 
     def _read(self, model: type[M], frame: Body) -> M | None:

@@ -37,7 +37,8 @@ async def test_what_can_never_come_fails_at_once_and_shows_what_is_there() -> No
         with pytest.raises(AssertionError) as error:
             await client.expect(Say, text="ho")
         assert str(error.value) == (
-            "No Say(text='ho') came. There is:\n  {'type': 'say', 'text': 'hi', 'seconds': 0.0}"
+            "No Say(text='ho') came. There is:\n  {'type': 'say', 'text': 'hi', 'seconds': 0.0}\n"
+            "No time has passed. If it takes some, say how much: within=seconds."
         )
         with pytest.raises(AssertionError) as error:
             await client.expect("other")
@@ -60,6 +61,22 @@ async def test_time_passes_only_where_it_is_allowed_to() -> None:
         with pytest.raises(AssertionError):
             await client.expect(Say, within=4)
         await client.expect(Say, within=2)
+
+
+async def test_an_answer_may_take_time_where_that_is_said() -> None:
+    async with Client(create_app()) as client:
+        with pytest.raises(AssertionError) as error:
+            await client.request(Say(text="slow", seconds=5))
+        assert str(error.value) == (
+            "No answer to the id 1 came. There is:\n  nothing\n"
+            "No time has passed. If it takes some, say how much: within=seconds."
+        )
+        with pytest.raises(AssertionError) as error:
+            await client.request(Say(text="slow", seconds=5), within=9)  # it has its turn after the first
+        assert str(error.value) == (
+            "No answer to the id 2 came. There is:\n  {'type': 'say', 'text': 'slow', 'seconds': 5.0, 'ref': 1}"
+        )
+        assert (await client.request(Say(text="slow", seconds=5), Say, within=7)).text == "slow"
 
 
 async def test_an_answer_of_another_type_is_shown() -> None:
