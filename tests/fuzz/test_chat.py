@@ -1,15 +1,22 @@
 """The reference chat under the fuzzer, and copies of it that are wrong."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
 from hypothesis.database import InMemoryExampleDatabase
 
 from protocol.exceptions import ConfigurationError
 from protocol.fuzzing import CheckFailed, fuzz_test, verify
+from protocol.fuzzing.arena import headers_of
+from protocol.testing import replay
+from protocol.testing.comparison import first_difference
 from protocol.testing.steps import Connect, Send
 from protocol.testing.transcript import Exchange, Transcript
 from tests.fuzz import wrong_chat
 from tests.fuzz.chat import create_app, login
+
+FOUND = Path(__file__).parent / "transcripts" / "chat"
 
 test_the_chat_keeps_its_promises = fuzz_test(create_app, clients=3, login=login, max_examples=100)
 
@@ -18,6 +25,16 @@ test_the_chat_keeps_its_promises_for_long = pytest.mark.long(
 )
 
 test_the_small_chat_keeps_its_promises = fuzz_test(wrong_chat.create_app, max_examples=60)
+
+
+@pytest.mark.parametrize("path", sorted(FOUND.glob("*.json")), ids=lambda path: path.stem)
+def test_what_the_fuzzer_has_found_stays_mended(path: Path) -> None:
+    transcript = Transcript.load(path)
+    verify(create_app, transcript, login=login)
+    assert (
+        first_difference(transcript, replay(transcript, create_app, path="/ws", headers=headers_of(login)))
+        is None
+    )
 
 
 def test_publishing_without_membership_is_found() -> None:
