@@ -16,6 +16,7 @@ import click
 from protocol.asyncapi import Reader
 from protocol.cli.targets import factory, imported, is_message, opening, read
 from protocol.exceptions import ConfigurationError
+from protocol.testing.files import write
 from protocol.testing.record import SECRETS, Redaction
 
 if TYPE_CHECKING:
@@ -120,9 +121,7 @@ def fuzz(target: str, **options: Any) -> None:
     if options["junit"] is not None:
         reports.junit(report, options["junit"])
     if options["as_json"] is not None:
-        options["as_json"].write_text(
-            json.dumps(reports.as_json(report), indent=2, ensure_ascii=False) + "\n"
-        )
+        write(options["as_json"], json.dumps(reports.as_json(report), indent=2, ensure_ascii=False) + "\n")
     if options["write_test"] is not None:
         reports.write_test(
             report,

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from protocol.testing.files import write
 from protocol.testing.steps import (
     FAULTS,
     Body,
@@ -162,8 +163,7 @@ class Transcript:
         whole = self.to_json()
         lines = [json.dumps(exchange, ensure_ascii=False) for exchange in whole.pop("exchanges")]
         head = json.dumps(whole, ensure_ascii=False, indent=1)[:-2]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f'{head},\n "exchanges": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n", encoding="utf-8")
+        write(path, f'{head},\n "exchanges": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n")
 
     @classmethod
     def load(cls, path: Path) -> "Transcript":

@@ -89,6 +89,13 @@ def test_a_transcript_survives_a_file(tmp_path: Path) -> None:
     assert Transcript.load(tmp_path / "inner" / "whole.json") == WHOLE
 
 
+def test_lone_surrogates_survive_a_file(tmp_path: Path) -> None:
+    escaped = Exchange(Send(0, '{"a":"\\ud800"}'), {0: ('{"a":"\ud800"}', '["\\ud800"]', "\udfff")})
+    transcript = Transcript((escaped,), title="\ud800 is no character")
+    transcript.save(tmp_path / "lone.json")
+    assert Transcript.load(tmp_path / "lone.json") == transcript
+
+
 @given(
     st.lists(st.builds(Exchange, STEPS, st.dictionaries(CLIENTS, st.lists(FRAMES, min_size=1).map(tuple))))
 )
