@@ -90,6 +90,11 @@ def fuzz(target: str, **options: Any) -> None:
         raise click.ClickException(_missing(error)) from None
     if unknown := set(options["phases"]) - set(PHASES):
         raise click.ClickException(f"There is no phase {min(unknown)!r}; there are {', '.join(PHASES)}.")
+    if options["write_test"] is not None and options["write_test"].exists():
+        raise click.ClickException(
+            f"{options['write_test']} exists, and --write-test writes over no tests of what was found before: name "
+            "another file."
+        )
     if options["write_test"] is not None and _is_server(target):
         raise click.ClickException("--write-test needs MODULE:FACTORY: a test makes its own application.")
     if options["write_test"] is not None and (options["tokens"] or options["channel"] is not None):
@@ -116,13 +121,25 @@ def fuzz(target: str, **options: Any) -> None:
         raise click.ClickException(str(error)) from None
     from rich.console import Console
 
-    reports.show(report, Console(), reproduce=_command(report.seed))
+    try:
+        _keep(report, options)
+    except OSError as error:
+        raise click.ClickException(f"Not all of the reports could be written: {error}") from None
+    finally:
+        reports.show(report, Console(), reproduce=_command(report.seed), folder=options["failures"])
+    sys.exit(bool(report.failures or report.ended))
+
+
+def _keep(report: "Report", options: Mapping[str, Any]) -> None:
+    """Write the transcripts, and the reports that are asked for."""
+    from protocol.fuzzing import report as reports
+
     reports.save(report.failures, options["failures"])
     if options["junit"] is not None:
         reports.junit(report, options["junit"])
     if options["as_json"] is not None:
         write(options["as_json"], json.dumps(reports.as_json(report), indent=2, ensure_ascii=False) + "\n")
-    if options["write_test"] is not None:
+    if options["write_test"] is not None and report.failures:
         reports.write_test(
             report,
             options["write_test"],
@@ -133,7 +150,6 @@ def fuzz(target: str, **options: Any) -> None:
             only=options["only"] or None,
             without=options["without"],
         )
-    sys.exit(bool(report.failures or report.ended))
 
 
 def _hook(opening: str | None) -> str | None:
@@ -165,8 +181,12 @@ def _with_progress(run: Any, total: int) -> "Report":
 
 
 def _command(seed: int) -> str:
-    """The command line that was given, with the seed, and without tokens."""
-    arguments = [_without_tokens(before, one) for before, one in pairwise(["", *sys.argv[1:]])]
+    """The command line that was given, with the seed, and without tokens and the test, which is written once."""
+    arguments = [
+        _without_tokens(before, one)
+        for before, one in pairwise(["", *sys.argv[1:]])
+        if "--write-test" not in (before, one.partition("=")[0])
+    ]
     given = any(argument.split("=")[0] == "--seed" for argument in arguments)
     return shlex.join(["protocol", *arguments, *([] if given else ["--seed", str(seed)])])
 

@@ -4,18 +4,20 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
-from xml.etree.ElementTree import Element, ElementTree, SubElement
+from xml.etree.ElementTree import Element, SubElement, tostring
 
 from rich.console import Console
 from rich.table import Table
 
 from protocol.fuzzing.campaign import Report
+from protocol.fuzzing.checks import Check
 from protocol.fuzzing.fuzzer import Failure
 from protocol.fuzzing.rooms import RoomRules
+from protocol.testing.files import write
 
 
-def show(report: Report, console: Console, *, reproduce: str) -> None:
-    """Print the coverage, each failure, and how to see it again."""
+def show(report: Report, console: Console, *, reproduce: str, folder: Path) -> None:
+    """Print the coverage, each failure, and how to see it again. ``folder``: where the transcripts are."""
     console.print(coverage_table(report))
     for failure in report.failures:
         console.rule(f"[red]{failure.check.code}")
@@ -29,6 +31,16 @@ def show(report: Report, console: Console, *, reproduce: str) -> None:
     )
     if report.failures:
         console.print(f"Reproduce with: {reproduce}", markup=False, highlight=False, soft_wrap=True)
+    failing = {failure.check for failure in report.failures}
+    for when, paths in (
+        ("Transcripts", [_transcript(check, folder) for check in report.checks if check in failing]),
+        (
+            "Left by earlier runs",
+            [_transcript(check, folder) for check in report.checks if check not in failing],
+        ),
+    ):
+        if names := ", ".join(str(path) for path in paths if path.exists()):
+            console.print(f"{when}: {names}", markup=False, highlight=False, soft_wrap=True)
 
 
 def coverage_table(report: Report) -> Table:
@@ -57,7 +69,7 @@ def junit(report: Report, path: Path) -> None:
         case = SubElement(suite, "testcase", classname="protocol.fuzz", name=check.code)
         if (failure := failed.get(check.code)) is not None:
             SubElement(case, "failure", message=_xml(failure.finding.detail)).text = _xml(str(failure))
-    ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
+    write(path, f'<?xml version="1.0" encoding="utf-8"?>\n{tostring(suite, encoding="unicode")}\n')
 
 
 def _xml(text: str) -> str:
@@ -91,11 +103,15 @@ def as_json(report: Report) -> dict[str, Any]:
     }
 
 
+def _transcript(check: Check, folder: Path) -> Path:
+    return folder / f"{check.code}.json"
+
+
 def save(failures: Iterable[Failure], folder: Path) -> list[Path]:
     """Store the transcript of each failure, and return where."""
     found = []
     for failure in failures:
-        path = folder / f"{failure.check.code}.json"
+        path = _transcript(failure.check, folder)
         failure.transcript.save(path)
         found.append(path)
     return found
@@ -155,12 +171,13 @@ def write_test(
         f"    {failure.check.code!r}: {json.dumps(failure.transcript.to_json())!r},\n"
         for failure in report.failures
     ]
-    path.write_text(
+    write(
+        path,
         _TEST.format(
             imports="".join(f"from {module} import {name}\n" for module, name in (factory, *functions)),
             names="verify" if rooms is None else "RoomRules, verify",
             constants="" if document is None else f"DOCUMENT = json.loads({json.dumps(document)!r})\n",
             arguments=", ".join(arguments),
-            transcripts="{\n" + "".join(lines) + "}" if lines else "{}",
-        )
+            transcripts="{\n" + "".join(lines) + "}",
+        ),
     )

@@ -20,3 +20,9 @@ def test_the_command_to_have_a_run_again_says_no_secret_of_an_opening(
     assert '{"type":"auth","access_token":"<redacted>"}' in _command(7)
     monkeypatch.setattr("sys.argv", ["protocol", "fuzz", "ws://a", "--opening", "app:token_of"])
     assert _command(7) == "protocol fuzz ws://a --opening app:token_of --seed 7"
+
+
+def test_the_command_to_have_a_run_again_writes_no_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = ["protocol", "fuzz", "--write-test", "a.py", "app:make", "--write-test=b.py", "--seed", "7"]
+    monkeypatch.setattr("sys.argv", given)
+    assert _command(7) == "protocol fuzz app:make --seed 7"
