@@ -9,7 +9,7 @@ import logging
 from starlette.exceptions import WebSocketException
 
 from protocol import codes
-from protocol.connection import Connection
+from protocol.connection import Connection, Handling
 from protocol.exceptions import (
     Cancelled,
     Disconnect,
@@ -22,7 +22,7 @@ from protocol.limits import ToleranceMeter
 from protocol.node import Node
 from protocol.outbox import Frame
 from protocol.owner import cause_of
-from protocol.types import Ref, Request
+from protocol.types import Request
 
 logger = logging.getLogger("protocol")
 
@@ -37,15 +37,15 @@ class Answers:
         self._meter = ToleranceMeter(node.plan.settings.tolerance)
         self.good = self._meter.good
 
-    def cancelled(self, request: Request) -> None:
+    def cancelled(self, item: Handling) -> None:
         """Answer a message that the client has cancelled."""
-        self.refuse(Cancelled("The message was cancelled."), request.id)
+        self.refuse(Cancelled("The message was cancelled."), item)
 
-    async def failed(self, error: Exception, request: Request, body: str | bytes | None = None) -> str:
-        """Answer what went wrong with the message in ``body``; returns the error code, or ``closed``."""
-        ref = request.id
+    async def failed(self, error: Exception, item: Handling) -> str:
+        """Answer what went wrong with ``item``; returns the error code, or ``closed``."""
+        ref = item.request.id
         if isinstance(error, RemoteProtocolError) and error.frame is None:
-            error.frame, error.id = body, ref
+            error.frame, error.id = item.body or None, ref
         answered = False
         if not isinstance(error, Disconnect):
             try:
@@ -59,27 +59,36 @@ class Answers:
         if isinstance(error, WebSocketException) and not answered:
             self._connection.stop(*_close_of(error))
             return "closed"
-        code = str(getattr(error, "code", codes.INTERNAL_ERROR)) if answered else self.refuse(error, ref)
+        code = str(getattr(error, "code", codes.INTERNAL_ERROR)) if answered else self.refuse(error, item)
         if isinstance(error, RemoteProtocolError) and code in codes.BROKEN_FRAME:
             self._connection.tell(lambda observer: observer.frame_refused(code))
             if self._meter.broken(self._node.loop.time()):
                 self._connection.stop(codes.TOO_MANY_ERRORS, codes.REASONS[codes.TOO_MANY_ERRORS])
         return code
 
-    def refuse(self, error: Exception, ref: Ref | None) -> str:
+    def refuse(self, error: Exception, item: Handling) -> str:
         failure = failure_of(error)
         if failure.error_id is not None:
             logger.error(
-                "A handler failed",
+                "%s failed: error_id=%s connection=%s",
+                self._named(item),
+                failure.error_id,
+                self._connection.id,
                 exc_info=error,
                 extra={"error_id": failure.error_id, "connection": self._connection.id},
             )
-        self._put(self._pipeline.error(failure, ref))
+        self._put(self._pipeline.error(failure, item.request.id))
         return failure.code
 
     def acknowledge(self, request: Request, offset: int | None = None) -> None:
         if request.id is not None:
             self._put(self._pipeline.ack(request.id, offset))
+
+    def _named(self, item: Handling) -> str:
+        """What was under way, for the log; which function of it has failed, the traceback says."""
+        if item.message is not None:
+            return f"A message {self._pipeline.registry.inbound.tag(item.message)!r}"
+        return "The reading of a frame" if item.body else "on_connect"
 
     def _put(self, frame: Frame | None) -> None:
         if frame is not None:

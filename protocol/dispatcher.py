@@ -103,7 +103,7 @@ class Dispatcher:
             await self._call(None, None, item, started)
         except asyncio.CancelledError:
             # Nobody waits any more, and the message has to be answered all the same.
-            self._answers.refuse(error, item.request.id)
+            self._answers.refuse(error, item)
             raise
 
     def stop(self, code: int, reason: str) -> None:
@@ -129,14 +129,14 @@ class Dispatcher:
             await self._node.hub.connect(self.connection)
             await self._node.hooks.connected(self.connection)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 an application's hook
-            await self._refused(cause_of(error))
+            await self._refused(cause_of(error), current)
         finally:
             self._node.hub.release(current)
             handling.reset(token)
 
-    async def _refused(self, error: Exception) -> None:
+    async def _refused(self, error: Exception, current: Handling) -> None:
         """Say why the connection cannot go on, and close it."""
-        code = close_of(await self._answers.failed(error, Request()))
+        code = close_of(await self._answers.failed(error, current))
         self.connection.stop(code, codes.REASONS[code])
 
     async def _serve(self) -> None:
@@ -144,7 +144,7 @@ class Dispatcher:
             finished = await self._owner.run(self._work())
             item, self._current = self._current, None
             if item is not None and item.cancelled and not finished:
-                self._answers.cancelled(item.request)
+                self._answers.cancelled(item)
         while self._beside and self._ending is None and not self._reader.gone:
             await self._owner.run(self._one_ended())
         if self._draining is not None:
@@ -203,7 +203,7 @@ class Dispatcher:
             (item for item in self._reader.inbox if item.request.id == ref and not item.cancelled), None
         ):
             waiting.cancelled = True
-            self._answers.cancelled(waiting.request)
+            self._answers.cancelled(waiting)
         self._answers.acknowledge(request)
 
     # Handling.
@@ -244,7 +244,7 @@ class Dispatcher:
         try:
             if (refusal := item.error) is not None:
                 item.error = None  # its traceback refers to the item
-                outcome = await self._answers.failed(refusal, item.request, item.body)
+                outcome = await self._answers.failed(refusal, item)
                 return
             if message is None:
                 self._answers.acknowledge(item.request)
@@ -256,7 +256,7 @@ class Dispatcher:
                     self._answers.acknowledge(item.request, item.offset)
             outcome = "ok"
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 an application's handler
-            outcome = await self._answers.failed(cause_of(error), item.request, item.body)
+            outcome = await self._answers.failed(cause_of(error), item)
         finally:
             item.ended = True
             if item.joined:
@@ -278,7 +278,7 @@ class Dispatcher:
         # Answered here, because a task that is cancelled before its first step never runs.
         item = self._beside.pop(task)
         if item.cancelled and task.cancelled():
-            self._answers.cancelled(item.request)
+            self._answers.cancelled(item)
 
     async def _pass_on(self, item: Handling, message: BaseModel) -> None:
         if self._forward is None:

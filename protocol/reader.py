@@ -105,9 +105,7 @@ class Reader:
         except asyncio.CancelledError:
             if taker.done() and not taker.cancelled() and taker.exception() is None:
                 # It came at the last moment, and has to be answered all the same.
-                self._answers.refuse(
-                    Cancelled("Nobody waits for the message any more."), taker.result().request.id
-                )
+                self._answers.refuse(Cancelled("Nobody waits for the message any more."), taker.result())
             raise
         finally:
             del self._takers[taker]

@@ -118,6 +118,9 @@ async def test_anything_else_is_an_internal_error_with_an_id_that_the_log_has(
         assert answer == error("internal_error", "Something went wrong here.", error_id=answer["error_id"])
         [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
         assert record.error_id == answer["error_id"]  # type: ignore[attr-defined]
+        assert record.getMessage() == (
+            f"A message 'do' failed: error_id={answer['error_id']} connection={record.connection}"  # type: ignore[attr-defined]
+        )
         assert record.exc_info
         assert caplog.text.count("Traceback") == 1
         assert (await client.request({"type": "ping"}))["type"] == "pong"
@@ -254,6 +257,31 @@ async def test_an_exception_handler_that_fails_is_an_internal_error(caplog: pyte
         assert (await client.request(Do(what="x")))["code"] == "internal_error"
     assert "the first" in caplog.text
     assert "the handler's own" in caplog.text
+
+
+async def test_the_log_says_what_has_failed_for_which_connection(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        text = True
+
+        def decode(self, frame: str | bytes) -> tuple[bytes]:
+            raise LookupError
+
+        def encode(self, body: bytes) -> bytes:
+            return body
+
+    chat = MessageProtocol("Errors", codec=Broken(), receives=Do)
+
+    @chat.on_connect
+    async def connected(connection: Connection) -> None:
+        if connection.query_params:
+            raise LookupError
+
+    app = served(chat)
+    for query, what in (("", "The reading of a frame"), ("fail=1", "on_connect")):
+        async with Client(app, query=query) as client:
+            await client.send("x")
+            error_id = (await client.expect("error"))["error_id"]
+        assert caplog.messages[-1].startswith(f"{what} failed: error_id={error_id} connection=")
 
 
 @pytest.mark.parametrize("token, close", [("good", None), ("another", 3500), ("bad", 3500)])
