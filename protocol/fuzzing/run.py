@@ -1,10 +1,12 @@
 """One program as it went, in the words of the contract: what the checks look at."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from itertools import pairwise
+from typing import Any, Final
 
 from protocol.fuzzing.contract import Contract
 from protocol.testing.comparison import masked
@@ -24,6 +26,12 @@ from protocol.testing.steps import (
 )
 from protocol.testing.transcript import Exchange
 from protocol.types import Ref
+
+_PLAYS: Final = 3
+"""How often the same is played to see what is otherwise each time: a count shows by two steps."""
+
+_SOON: Final = 3600.0
+"""Seconds between now and what a server may mean by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,18 +173,18 @@ class Run:
         return tuple(talk.closed_at(len(self.exchanges)) for talk in found)
 
     def learns(self, steps: tuple[Step, ...]) -> bool:
-        """Whether ``steps``, played twice against something fresh, show more members that vary by themselves."""
+        """Whether ``steps``, played again and again against something fresh, show more members that vary by themselves."""
         if self.again is None:
             return False
-        one, other = (
+        plays = [
             [
                 [parsed(data) for data in frames]
-                for exchange in played
+                for exchange in self.again(steps).exchanges
                 for frames in exchange.received.values()
             ]
-            for played in (self.again(steps).exchanges, self.again(steps).exchanges)
-        )
-        found = set(_differing(one, other, None)) - self.contract.varying
+            for _ in range(_PLAYS)
+        ]
+        found = set(_differing(plays, None)) - self.contract.varying
         self.contract.varying.update(found)
         return bool(found)
 
@@ -191,16 +199,31 @@ class Run:
         return Received(at, data, body, self.contract.tag(body, sent=False), self.contract.answered(body))
 
 
-def _differing(one: Any, other: Any, name: str | None) -> Iterator[str]:
-    """The names of the members in which two values of the same form differ."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in one.keys() & other.keys():
-            yield from _differing(one[key], other[key], key)
-    elif isinstance(one, list) and isinstance(other, list):
-        for left, right in zip(one, other, strict=False):
-            yield from _differing(left, right, name)
-    elif name is not None and isinstance(one, str) and masked(one, ()) != masked(other, ()):
+def _differing(values: Sequence[Any], name: str | None) -> Iterator[str]:
+    """The names of the members in which values of the same form vary."""
+    if all(isinstance(value, dict) for value in values):
+        for key in set(values[0]).intersection(*values[1:]):
+            yield from _differing([value[key] for value in values], key)
+    elif all(isinstance(value, list) for value in values):
+        for items in zip(*values, strict=False):
+            yield from _differing(items, name)
+    elif name is not None and _varies(values):
         yield name
+
+
+def _varies(values: Sequence[Any]) -> bool:
+    """Whether values are others each time by themselves: texts that differ, numbers that do not count, and times."""
+    if all(isinstance(value, str) for value in values):
+        return len({masked(value, ()) for value in values}) > 1
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return False
+    # What a server has forgotten to let go is as much more with each play as with the one before.
+    return len({after - before for before, after in pairwise(values)}) > 1 or all(map(_is_time, values))
+
+
+def _is_time(value: float) -> bool:
+    """Whether a number says what time it is now, in seconds since 1970 or a thousandth, millionth, milliardth of them."""
+    return any(abs(value / unit - time.time()) < _SOON for unit in (1, 10**3, 10**6, 10**9))
 
 
 def decoded(data: Data) -> Body | None:

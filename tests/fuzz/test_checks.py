@@ -1,8 +1,11 @@
 """What the checks say of single runs: what looks like a bug and is none."""
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 from protocol.fuzzing.arena import LocalArena
 from protocol.fuzzing.checks.messages import negative_data_rejection, request_reply
@@ -10,7 +13,7 @@ from protocol.fuzzing.checks.rooms import clean_room, isolation, order
 from protocol.fuzzing.checks.state import serialisability
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.run import Run
-from protocol.testing.steps import Burst, Close, Connect, Pause, Reference, Resume, Send, Step, Wait
+from protocol.testing.steps import Burst, Close, Connect, Pause, Reference, Resume, Send, Step, Wait, sends_of
 from protocol.testing.transcript import Exchange
 from tests.fuzz import wrong_chat
 from tests.fuzz.plain import COUNT, ROOM, TEXT, document
@@ -122,6 +125,31 @@ def test_what_comes_late_once_makes_no_race() -> None:
     assert serialisability.find(added(1, 2, again=again, prompt=False)) is None
 
 
+@pytest.mark.parametrize("counts_both", [True, False])
+def test_what_comes_too_late_for_every_step_makes_no_race(counts_both: bool) -> None:
+    """The second of two answers at once comes late, each time, and a step of its own is too short for it, too."""
+
+    def again(steps: tuple[Step, ...]) -> Run:
+        late: dict[int, tuple[str, ...]] = {}
+        total, found = 0, []
+        for step in steps:
+            received: dict[int, tuple[str, ...]] = {}
+            for send in sends_of(step):
+                total += 1 if counts_both or isinstance(step, Send) or send.client == 0 else 0
+                answer = {send.client: (frame("sum", count=total, ref=send.client + 1),)}
+                if send.client == 0 and isinstance(step, Burst):
+                    received |= answer
+                else:
+                    late |= answer
+            if isinstance(step, Wait):
+                received, late = late, {}
+            found.append(Exchange(step, received))
+        return run(*found)
+
+    finding = serialisability.find(added(1, again=again, prompt=False))
+    assert (finding is None) is counts_both
+
+
 def test_what_refers_to_what_came_of_a_race_is_not_compared() -> None:
     refers = (Reference(("count",), "count"),)
 
@@ -209,3 +237,29 @@ def test_what_was_made_of_another_text_is_not_taken_for_what_is_said_later() -> 
     assert order.find(run(Exchange(Connect(0)), Exchange(burst, heard))) is None
     turned = {0: tuple(frame("said", room="a", text=text) for text in ("b", "B", "C"))}
     assert order.find(run(Exchange(Connect(0)), Exchange(burst, turned))) is not None
+
+
+@pytest.mark.parametrize(
+    "at, is_learnt",
+    [
+        ((0.25, 3.5, 3.75), True),  # another clock
+        ((time.time(), time.time(), time.time()), True),
+        ((int(time.time() * 1000), int(time.time() * 1000) + 5, int(time.time() * 1000) + 10), True),
+        ((7, 3, 9), True),  # chance
+        ((1, 2, 3), False),  # what is left of each play
+        ((5, 5, 5), False),
+        ((True, False, True), False),
+        ((1, "a", 2), False),
+    ],
+)
+def test_numbers_that_are_otherwise_each_time_are_learnt_and_counts_are_not(
+    at: tuple[object, ...], is_learnt: bool
+) -> None:
+    values = iter(at)
+
+    def again(steps: tuple[Step, ...]) -> Run:
+        return Run(contract, (Exchange(steps[0], {0: (frame("stamp", at=next(values)),)}),), newcomers=1)
+
+    contract = Contract.of_document(DOCUMENT)
+    assert Run(contract, (), newcomers=0, again=again).learns((Connect(0),)) is is_learnt
+    assert ("at" in contract.varying) is is_learnt
