@@ -5,6 +5,7 @@ After a failure the campaign goes on without the check that failed, so that one 
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final
@@ -12,7 +13,7 @@ from typing import Final
 from protocol.fuzzing.arena import Arena
 from protocol.fuzzing.checks import Check
 from protocol.fuzzing.coverage import boundaries, examples
-from protocol.fuzzing.fuzzer import Coverage, Failure, Fuzzer
+from protocol.fuzzing.fuzzer import INTERRUPTED, Coverage, Failure, Fuzzer
 from protocol.fuzzing.jobs import Batch, Jobs
 
 PHASES: Final = ("examples", "coverage", "fuzzing", "stateful")
@@ -36,7 +37,7 @@ class Report:
 
 @dataclass(slots=True, kw_only=True)
 class Campaign:
-    """What is to be done: ``max_examples`` programs, or as many as fit into ``max_time`` seconds.
+    """What is to be done: at most ``max_examples`` programs, or as many as fit into ``max_time`` seconds.
 
     ``jobs`` play the random ones, several at once; without them all is played in ``arena``.
     """
@@ -61,7 +62,8 @@ class Campaign:
         finally:
             self.arena.close()
             if self.jobs is not None:
-                self.jobs.close()
+                with suppress(KeyboardInterrupt):
+                    self.jobs.close()
         if not report.failures:
             report.coverage.require_entry()
         return report
@@ -74,12 +76,24 @@ class Campaign:
         try:
             self._explore(fuzzer, report, progress)
         except KeyboardInterrupt:
-            report.ended = "Interrupted."
+            report.ended = INTERRUPTED
             failure = fuzzer.known(report.ended)
             if failure is not None and failure.check in fuzzer.checks:
                 report.failures.append(failure)
+            # Who does not want to wait for the jobs gets what is known without them.
+            with suppress(KeyboardInterrupt):
+                self._stop(fuzzer, report)
         report.seconds = time.monotonic() - started
         return report
+
+    def _stop(self, fuzzer: Fuzzer, report: Report) -> None:
+        """Let the jobs end, and count what they have seen."""
+        if self.jobs is None:
+            return
+        for coverage, failure in self.jobs.stop():
+            fuzzer.coverage.add(coverage)
+            if failure is not None and failure.check not in {known.check for known in report.failures}:
+                report.failures.append(failure)
 
     def _explore(self, fuzzer: Fuzzer, report: Report, progress: Callable[[Report], None]) -> None:
         for phase, attempts in self._phases(fuzzer):
@@ -108,6 +122,7 @@ class Campaign:
     def _batches(
         self, fuzzer: Fuzzer, most: int, clients: int, moves: tuple[str, ...]
     ) -> Iterator[Failure | None]:
+        most = min(most, self.max_examples - fuzzer.coverage.programs)
         batches = (
             Batch(self.seed + number, min(_BATCH, most - number), clients, moves)
             for number in range(0, most, _BATCH)

@@ -17,6 +17,7 @@ from hypothesis import seed as seeded
 from hypothesis import settings as Settings  # noqa: N812 it is a class
 from hypothesis.errors import Flaky
 from hypothesis.strategies import SearchStrategy
+from starlette.applications import Starlette
 
 from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.arena import Arena, Login, fixed_rooms
@@ -50,6 +51,7 @@ class Failure:
 
 
 _IGNORED: Final = "not answered"
+INTERRUPTED: Final = "Interrupted."
 
 
 @dataclass(slots=True)
@@ -85,8 +87,8 @@ class Coverage:
                 if frame is None:
                     self.outcomes[tag]["not asked" if sent.id is None else "no answer"] += 1
                 else:
-                    code = (frame.body or {}).get("code")
-                    self.outcomes[tag][str(code if frame.tag == run.contract.error else frame.tag)] += 1
+                    code = (frame.body or {}).get("code") if frame.tag == run.contract.error else None
+                    self.outcomes[tag][str(code or frame.tag or "undeclared")] += 1
 
     @property
     def ignored(self) -> bool:
@@ -121,18 +123,27 @@ class Fuzzer:
 
     Attributes:
         deadline: when to end, by the monotonic clock.
+        stopped: whether somebody wants it to end before.
         coverage: what has been seen.
         failures: the smallest program of each check that has failed, as far as it is known.
         gone: the server has ended.
     """
 
-    def __init__(self, arena: Arena, checks: Iterable[Check], *, deadline: float = inf) -> None:
+    def __init__(
+        self,
+        arena: Arena,
+        checks: Iterable[Check],
+        *,
+        deadline: float = inf,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.arena = arena
         self.checks = tuple(checks)
         self.coverage = Coverage()
         self.failures: dict[str, tuple[Finding, Program, Run]] = {}
         self.gone = False
         self.deadline = deadline
+        self.stopped = stopped
         self._focus: Check | None = None
         # By the check that was looked at, or all. A hash is enough: a program may have frames of 64 KiB.
         self._passed: set[tuple[Check | None, int]] = set()
@@ -189,6 +200,8 @@ class Fuzzer:
             return "The server has ended."
         if self.coverage.ignored:
             return "Nobody was answered."
+        if self.stopped():
+            return INTERRUPTED
         return "The time was up." if time.monotonic() >= self.deadline else ""
 
     def play(self, program: Program, only: Check | None = None) -> tuple[Run, tuple[Check, Finding] | None]:
@@ -344,6 +357,7 @@ def fuzz_test(
     It fails with the shortest transcript that could be found, and raises ``ConfigurationError`` if the application
     has served no client.
     """
+    _check_factory(create_app)
     chosen = selected(only=only, without=without, more=checks)
     made_by = create_app if hasattr(create_app, "__qualname__") else type(create_app)
     target = (
@@ -385,6 +399,7 @@ def verify(
     What came back then does not matter. The options are those of :func:`fuzz_test`; without ``opening`` everybody says
     what is said first in the transcript. Raises ``CheckFailed``.
     """
+    _check_factory(create_app)
     chosen = selected(only=only, without=without, more=checks)
     contract = _contract(create_app, document, rooms)
     arena = local(
@@ -397,6 +412,14 @@ def verify(
     failure = Fuzzer(arena, chosen).check(connected(transcript.steps))
     if failure is not None:
         raise failure_of(failure.check.code)(str(failure))
+
+
+def _check_factory(create_app: object) -> None:
+    if isinstance(create_app, Starlette) or not callable(create_app):
+        raise ConfigurationError(
+            f"The fuzzer takes a function that makes a fresh application for each program, not the {type(create_app).__name__} "
+            "itself: fuzz_test(create_app)."
+        )
 
 
 def _contract(

@@ -81,3 +81,8 @@ def test_programs_of_other_steps_with_the_same_values_are_played_too() -> None:
     for program in ((Connect(0), Drop(0)), (Connect(0), Close(0)), (Connect(0), Close(0))):
         assert fuzzer.check(program) is None
     assert fuzzer.coverage.programs == 2
+
+
+def test_no_more_programs_are_played_than_are_asked_for() -> None:
+    report = Campaign(arena=arena(), checks=(), target="chat", seed=1, max_examples=150).run()
+    assert report.coverage.programs <= 150

@@ -1,6 +1,7 @@
 """Several processes play one campaign."""
 
 import json
+import time
 from functools import partial
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from protocol import asyncapi
 from protocol.asyncapi.served import sockets
 from protocol.cli.main import main
 from protocol.fuzzing.arena import LocalArena, RemoteArena
-from protocol.fuzzing.campaign import Campaign
+from protocol.fuzzing.campaign import Campaign, Report
 from protocol.fuzzing.checks import selected
 from protocol.fuzzing.contract import Contract
-from protocol.fuzzing.jobs import Jobs
+from protocol.fuzzing.jobs import Batch, Jobs
+from protocol.fuzzing.moves import MOVE_NAMES
 from tests.fuzz import chat, wrong_chat
 from tests.fuzz.serving import serving
 
@@ -90,3 +92,36 @@ def test_jobs_with_tokens_are_refused_as_their_users_would_meet(tmp_path: Path) 
     result = CliRunner().invoke(main, ["fuzz", "ws://127.0.0.1:1/ws", *options])
     assert result.exit_code == 1
     assert "say who they are by --login" in result.output
+
+
+def test_who_interrupts_jobs_gets_what_they_have_seen_until_then() -> None:
+    begun = time.monotonic()
+    jobs = Jobs(2, small_chat)
+    results = jobs.explore(
+        [Batch(seed, size, 3, MOVE_NAMES) for seed, size in ((1, 1), (2, 1_000_000))], lambda: CHECKS
+    )
+    assert next(results)[0].programs == 1
+    (((coverage, failure)),) = jobs.stop()
+    jobs.close()
+    assert failure is None
+    assert coverage.programs < 1_000_000
+    assert time.monotonic() - begun < 60
+
+
+def test_a_campaign_of_jobs_that_is_interrupted_counts_what_was_under_way() -> None:
+    def interrupt(report: Report) -> None:
+        raise KeyboardInterrupt
+
+    campaign = Campaign(
+        arena=small_chat(0),
+        checks=CHECKS,
+        target="chat",
+        seed=1,
+        max_examples=300,
+        phases=["stateful"],
+        jobs=Jobs(2, small_chat),
+    )
+    report = campaign.run(interrupt)
+    assert report.ended == "Interrupted."
+    assert not report.failures
+    assert report.coverage.programs > 0
