@@ -5,6 +5,7 @@ import secrets
 import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -49,6 +50,9 @@ _APART: Final = 1_000_000
     "--join", "joins", multiple=True, metavar="TYPE", help="A message that enters it; may be repeated."
 )
 @click.option("--leave", "leaves", multiple=True, metavar="TYPE", help="One that leaves it; may be repeated.")
+@click.option(
+    "--public", multiple=True, metavar="TYPE", help="One about a room that is for all; may be repeated."
+)
 @click.option("--clients", default=3, show_default=True, type=click.IntRange(1, 20), help="Clients at once.")
 @click.option("--nodes", default=0, type=click.IntRange(0, 20), help="Simulate so many, and their faults.")
 @click.option("--seed", type=int, help="The same seed, the same programs.")
@@ -122,7 +126,7 @@ def fuzz(target: str, **options: Any) -> None:
     from rich.console import Console
 
     try:
-        _keep(report, options)
+        _keep(report, campaign.arena.contract, options)
     except OSError as error:
         raise click.ClickException(f"Not all of the reports could be written: {error}") from None
     finally:
@@ -130,7 +134,7 @@ def fuzz(target: str, **options: Any) -> None:
     sys.exit(bool(report.failures or report.ended))
 
 
-def _keep(report: "Report", options: Mapping[str, Any]) -> None:
+def _keep(report: "Report", contract: "Contract", options: Mapping[str, Any]) -> None:
     """Write the transcripts, and the reports that are asked for."""
     from protocol.fuzzing import report as reports
 
@@ -146,7 +150,7 @@ def _keep(report: "Report", options: Mapping[str, Any]) -> None:
             login=options["login"],
             opening=_hook(options["opening"]),
             document=_document(options),
-            rooms=_rooms(options),
+            rooms=contract.room if options["room"] or options["public"] else None,
             only=options["only"] or None,
             without=options["without"],
         )
@@ -257,8 +261,12 @@ def _document(options: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _with_rooms(contract: "Contract", options: Mapping[str, Any]) -> "Contract":
     """The contract with the rules for rooms that are given."""
-    rooms = _rooms(options)
-    return contract if rooms is None else contract.with_rooms(rooms)
+    rooms = _rooms(options) or contract.room
+    if options["public"]:
+        if rooms is None:
+            raise ConfigurationError("--public needs --room: which member of those messages names it?")
+        rooms = replace(rooms, public=frozenset(options["public"]))
+    return contract if rooms is contract.room or rooms is None else contract.with_rooms(rooms)
 
 
 def _rooms(options: Mapping[str, Any]) -> "RoomRules | None":

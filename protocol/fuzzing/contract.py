@@ -107,6 +107,9 @@ class Contract:
         for tag in rules.joins | rules.leaves:
             if rules.member not in self.grammar.schemas.get(tag, {}).get("properties", {}):
                 raise ConfigurationError(f"No message {tag!r} with a member {rules.member!r} is received.")
+        for tag in rules.public:
+            if rules.member not in self.sends.get(tag, {}).get("properties", {}):
+                raise ConfigurationError(f"No message {tag!r} with a member {rules.member!r} is sent.")
         return replace(self, room=rules)
 
     # Reading steps and frames.

@@ -162,7 +162,9 @@ def write_test(
         arguments.append("document=DOCUMENT")
     if rooms is not None:
         joins, leaves = (f"frozenset({sorted(tags)!r})" for tags in (rooms.joins, rooms.leaves))
-        arguments.append(f"rooms=RoomRules({rooms.member!r}, {joins}, {leaves})")
+        more = f", patterns={rooms.patterns!r}" if rooms.patterns else ""
+        more += f", public=frozenset({sorted(rooms.public)!r})" if rooms.public else ""
+        arguments.append(f"rooms=RoomRules({rooms.member!r}, {joins}, {leaves}{more})")
     if only is not None:
         arguments.append(f"only={sorted(only)!r}")
     if without:

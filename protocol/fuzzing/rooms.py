@@ -27,12 +27,14 @@ class RoomRules:
         joins: the tags of messages that let one in.
         leaves: the tags of those that let one out.
         patterns: those of the declared rooms, where the schema of the member says less.
+        public: the tags of messages about a room that are for whoever is not in it, too, as an invitation.
     """
 
     member: str
     joins: frozenset[str] = frozenset()
     leaves: frozenset[str] = frozenset()
     patterns: tuple[str, ...] = ()
+    public: frozenset[str] = frozenset()
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -3,10 +3,12 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.arena import LocalArena
 from protocol.fuzzing.checks.messages import negative_data_rejection, request_reply
 from protocol.fuzzing.checks.rooms import clean_room, isolation, order
@@ -180,6 +182,19 @@ def test_a_path_lets_its_client_into_the_room_that_it_names() -> None:
     finding = isolation.find(run(*heard("/ws/c")))
     assert finding is not None
     assert finding.detail.startswith("0 is not in 'b', and got ")
+
+
+def test_what_is_about_a_room_and_for_everybody_is_named() -> None:
+    rules = CONTRACT.room
+    assert rules is not None
+    exchange = Exchange(Connect(0), {0: (frame("said", room="b", text="x"),)})
+    finding = isolation.find(run(exchange))
+    assert finding is not None
+    assert finding.detail.endswith(" (is that for everybody? --public said)")
+    public = CONTRACT.with_rooms(replace(rules, public=frozenset({"said"})))
+    assert isolation.find(Run(public, (exchange,), newcomers=1)) is None
+    with pytest.raises(ConfigurationError, match=r"^No message 'sum' with a member 'room' is sent\.$"):
+        CONTRACT.with_rooms(replace(rules, public=frozenset({"sum"})))
 
 
 def test_a_path_lets_nobody_into_a_room_in_whose_name_a_letter_of_it_stands() -> None:

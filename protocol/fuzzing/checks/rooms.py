@@ -25,10 +25,13 @@ def _isolation(run: Run) -> Finding | None:
     for talk in run.talks:
         for frame in talk.received:
             room = room_of(rules, frame)
-            if room is None or _is_answer(run.contract, frame):
+            if room is None or frame.tag in rules.public or _is_answer(run.contract, frame):
                 continue
             if not presence[id(talk)].may_hear(room, frame):
-                return Finding(frame.at, f"{talk.client} is not in {room!r}, and got {shortened(frame.data)}")
+                for_all = "" if frame.tag is None else f" (is that for everybody? --public {frame.tag})"
+                return Finding(
+                    frame.at, f"{talk.client} is not in {room!r}, and got {shortened(frame.data)}{for_all}"
+                )
             # What a fault has held up comes while somebody else speaks.
             if not run.faults and (sender := _outsider(run, presence, room, frame, talk)):
                 return Finding(
