@@ -92,14 +92,21 @@ class Reader:
         own = {"$ref": f"#/channels/{channel}"}
         found: dict[str, None] = {}
         for operation in self.operations().values():
-            asked, reply = operation.get("action"), self.resolve(operation.get("reply", {}))
+            asked = operation.get("action")
             if asked == action and operation.get("channel") == own:
                 found.update(dict.fromkeys(self.pointers(operation)))
-            answer = {"channel": operation.get("channel"), **reply}
-            if asked != action and reply.keys() & {"channel", "messages"} and answer["channel"] == own:
-                found.update(dict.fromkeys(self.pointers(answer)))
+            reply = self.reply(operation)
+            if asked != action and reply is not None and reply["channel"] == own:
+                found.update(dict.fromkeys(self.pointers(reply)))
         for pointer in found:
             yield self.payload(pointer)
+
+    def reply(self, operation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The reply of an operation, on the operation's channel unless it names one; ``None`` without messages."""
+        reply = self.resolve(operation.get("reply", {}))
+        if not reply.keys() & {"channel", "messages"}:
+            return None
+        return {"channel": operation.get("channel"), **reply}
 
     def pointers(self, operation: Mapping[str, Any]) -> list[str]:
         """Where the messages of an operation, or of a reply, stand: all of its channel's unless it names them."""

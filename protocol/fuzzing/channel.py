@@ -1,18 +1,19 @@
 """A contract from a channel of an AsyncAPI document, whoever has written that."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from protocol.asyncapi import Reader
+from protocol.asyncapi import Payload, Reader
 from protocol.asyncapi.draft07 import LISTS, MAPS, SINGLE
 from protocol.asyncapi.reading import Action
 from protocol.envelope import Envelope
 from protocol.exceptions import ConfigurationError
-from protocol.fuzzing.contract import Contract, Range, discriminators
+from protocol.fuzzing.contract import Contract, Range
 from protocol.fuzzing.grammar import MAX_FRAME, Grammar
-from protocol.fuzzing.jsonschema import JsonSchema
+from protocol.fuzzing.jsonschema import JsonSchema, discriminator, shape
 from protocol.fuzzing.rooms import Address, recognised
+from protocol.fuzzing.tags import Messages, told_apart
 from protocol.testing.transcript import Barrier
 
 
@@ -33,31 +34,29 @@ class Channel:
             for operation in self._reader.operations().values()
             if operation["channel"].get("$ref") == f"#/channels/{self._name}"
         ]
-        self._ids: dict[Action, str] = {}
+        self._takes, self._sends = told_apart(self._payloads("receive"), self._payloads("send"))
 
     def contract(self, envelope: Envelope | None = None, grammar: Grammar | None = None) -> Contract:
         """The contract; ``envelope`` and ``grammar`` where more is known than the document says."""
-        takes, sends = self._schemas("receive"), self._schemas("send")
+        takes, sends = self._takes.schemas, self._sends.schemas
         if not takes:
             raise ConfigurationError(f"The server receives nothing on the channel {self._name!r}.")
         answers: dict[str, set[str]] = {tag: set() for tag in takes}
         streams, unordered = set[str](), set[str]()
         for operation in self._operations:
             if operation["action"] == "receive":
-                reply = self._reader.resolve(operation.get("reply", {}))
-                replies = {self._tag(pointer) for pointer in self._reader.pointers(reply)} if reply else set()
-                for tag in map(self._tag, self._reader.pointers(operation)):
-                    answers.setdefault(tag, set()).update(replies)
+                replies = self._tags(self._sends, self._reader.reply(operation))
+                for tag in self._tags(self._takes, operation):
+                    answers[tag].update(replies)
                     streams |= {tag} if operation.get("x-stream") else set()
                     unordered |= (
                         {tag} if operation.get("x-stream") or operation.get("x-concurrent") else set()
                     )
         names = self._inferred(takes, sends) if envelope is None else envelope
         control = {name for name in (names.ping, names.cancel, names.authenticate) if name is not None}
-        tags = discriminators(takes)
         barrier = None
-        if names.ping in takes and names.id is not None and names.ref is not None and tags:
-            barrier = Barrier({next(iter(tags)): names.ping}, names.id, names.ref)
+        if names.ping is not None and names.id is not None and names.ref is not None:
+            barrier = _barrier(takes, names.ping, names.id, names.ref)
         addresses = self._addresses()
         grammar = grammar or replace(
             Grammar.from_schemas(takes),
@@ -107,35 +106,35 @@ class Channel:
     def _says(self, name: str) -> list[set[str]]:
         actions: tuple[Action, ...] = ("receive", "send")
         return [
-            {self._tag(payload.pointer) for payload in self._reader.messages(name, action)}
+            {
+                shape({key: value for key, value in payload.schema.items() if key != "components"})
+                for payload in self._reader.messages(name, action)
+            }
             for action in actions
         ]
 
-    def _schemas(self, action: Action) -> dict[str, JsonSchema]:
-        found = {}
+    def _payloads(self, action: Action) -> Iterator[Payload]:
         for payload in self._reader.messages(self._name, action):
-            found[self._tag(payload.pointer)] = modern(payload.schema)
-            message = self._reader.at(payload.pointer)
-            correlation = self._reader.resolve(self._reader.resolve(message).get("correlationId", {}))
-            location = correlation.get("location", "")
-            if location.startswith("$message.payload#/"):
-                self._ids.setdefault(action, location.rpartition("/")[2])
-        return found
+            yield replace(payload, schema=modern(payload.schema))
 
-    def _tag(self, pointer: str) -> str:
-        """The constant by which a message is told apart, or its name."""
-        payload = self._reader.payload(pointer)
-        properties = payload.schema.get("properties", {})
-        for name in ("type", *properties):
-            sub = self._reader.resolve(properties.get(name, {}))
-            constant = sub.get("const", sub["enum"][0] if len(sub.get("enum", ())) == 1 else None)
-            if isinstance(constant, str):
-                return constant
-        return payload.name
+    def _tags(self, messages: Messages, operation: Mapping[str, Any] | None) -> set[str]:
+        """The tags of the messages of an operation, or of a reply, if there is one."""
+        pointers = [] if operation is None else self._reader.pointers(operation)
+        return {tag for pointer in pointers for tag in messages.tags.get(pointer, ())}
+
+    def _correlated(self, messages: Messages) -> str | None:
+        """The member that holds the correlation ids of ``messages``."""
+        for pointer in messages.tags:
+            message = self._reader.resolve({"$ref": pointer})
+            location = self._reader.resolve(message.get("correlationId", {})).get("location", "")
+            source, _, member = location.partition("#/")
+            if source == "$message.payload" and member and "/" not in member:
+                return str(member)
+        return None
 
     def _inferred(self, takes: Mapping[str, JsonSchema], sends: Mapping[str, JsonSchema]) -> Envelope:
         """The names that a document of somebody else seems to use."""
-        id, ref = self._ids.get("receive"), self._ids.get("send")
+        id, ref = self._correlated(self._takes), self._correlated(self._sends)
         both = id is not None and ref is not None
         ping = both and "ping" in takes and "pong" in sends
         offset = any("offset" in schema.get("properties", {}) for schema in sends.values())
@@ -170,6 +169,11 @@ class Channel:
             return None
         ranges = [str(text).partition("-") for text in found]
         return ((1000, 1001), *((int(low), int(high or low)) for low, _, high in ranges))
+
+
+def _barrier(takes: Mapping[str, JsonSchema], ping: str, id: str, ref: str) -> Barrier | None:
+    member = discriminator(takes[ping], ping) if ping in takes else None
+    return None if member is None else Barrier({member: takes[ping]["properties"][member]["const"]}, id, ref)
 
 
 def modern(schema: Any) -> Any:

@@ -17,8 +17,9 @@ from protocol.asyncapi.served import protocols
 from protocol.envelope import readable_id
 from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.grammar import Grammar
-from protocol.fuzzing.jsonschema import JsonSchema, discriminator, validator
+from protocol.fuzzing.jsonschema import JsonSchema, validator
 from protocol.fuzzing.rooms import Address, RoomRules
+from protocol.fuzzing.tags import Tags
 from protocol.testing.steps import Body, Connect, Data
 from protocol.testing.transcript import VARYING, Barrier
 from protocol.types import Ref
@@ -82,9 +83,16 @@ class Contract:
         from protocol.fuzzing.channel import Channel
 
         found = [protocol for protocol in protocols(app) if isinstance(protocol, MessageProtocol)]
-        if len(found) != 1:
+        if not found:
             raise ConfigurationError(
-                f"The application serves {len(found)} protocols: give the AsyncAPI document of what is to be fuzzed."
+                "The application serves no protocol: is its router included, app.include_router(chat.router)? Where it "
+                "is not of this framework, give its AsyncAPI document: document=…, or --schema FILE|URL."
+            )
+        if len(found) > 1:
+            titles = ", ".join(repr(protocol.title) for protocol in found)
+            raise ConfigurationError(
+                f"The application serves several protocols, {titles}: give the AsyncAPI document of one: document=…, "
+                "or --schema FILE|URL. `protocol schema --title TITLE` prints it."
             )
         protocol = found[0]
         return Channel(document(app, protocol), None).contract(protocol.envelope, Grammar.of(protocol))
@@ -132,13 +140,7 @@ class Contract:
 
     def tag(self, body: Body | None, *, sent: bool) -> str | None:
         """The tag of a body that goes to the server (``sent``), or comes from it."""
-        names = self._discriminators if sent else self._outbound_discriminators
-        known = self.grammar.schemas if sent else self.sends
-        for name in names:
-            tag = None if body is None else body.get(name)
-            if isinstance(tag, str) and tag in known:
-                return tag
-        return None
+        return (self._inbound_tags if sent else self._outbound_tags).of(body)
 
     def asked(self, body: Body | None) -> Ref | None:
         """The id by which a message asks for an answer."""
@@ -151,6 +153,11 @@ class Contract:
     def is_final(self, tag: str | None, answer: str | None) -> bool:
         """Whether a message of ``tag`` gets nothing more behind an answer with the tag ``answer``."""
         return tag not in self.streams or answer in {self.error, self.ack}
+
+    def may_answer(self, tag: str, answer: str | None) -> bool:
+        """Whether a message of ``tag`` may be answered so; by anything where the document does not say how."""
+        declared = self.answers.get(tag) or {self.ack} - {None}
+        return not declared or answer in declared
 
     def is_answered(self, tag: str | None) -> bool:
         """Whether a message of ``tag`` with an id gets an answer even if nothing is wrong."""
@@ -176,17 +183,11 @@ class Contract:
         return self.close_codes is None or any(low <= code <= high for low, high in self.close_codes)
 
     @cached_property
-    def _discriminators(self) -> frozenset[str]:
-        return discriminators(self.grammar.schemas)
+    def _inbound_tags(self) -> Tags:
+        return Tags(self.grammar.schemas)
 
     @cached_property
-    def _outbound_discriminators(self) -> frozenset[str]:
-        return discriminators(self.sends)
+    def _outbound_tags(self) -> Tags:
+        return Tags(self.sends)
 
     __hash__ = object.__hash__
-
-
-def discriminators(schemas: Mapping[str, JsonSchema]) -> frozenset[str]:
-    """The members that tell messages apart."""
-    found = {discriminator(schema, tag) for tag, schema in schemas.items()}
-    return frozenset(name for name in found if name is not None)

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from protocol.exceptions import ConfigurationError, RemoteProtocolError
 from protocol.fuzzing.exact import ExactJsonSchema
-from protocol.fuzzing.jsonschema import JsonSchema, discriminator, flat, validator
+from protocol.fuzzing.jsonschema import JsonSchema, flat, validator
+from protocol.fuzzing.tags import Tags
 from protocol.messages import tags_of
 from protocol.registry import MessageUnion
 
@@ -66,7 +67,7 @@ class Grammar:
     def from_schemas(cls, schemas: Mapping[str, JsonSchema]) -> "Grammar":
         """A grammar without models: jsonschema-rs has the last word, formats included."""
         validators = {tag: validator(schema, schema) for tag, schema in schemas.items()}
-        names = {name for tag, schema in schemas.items() if (name := discriminator(schema, tag)) is not None}
+        tags = Tags(schemas)
 
         def objection(frame: str | bytes) -> str | None:
             if isinstance(frame, bytes):
@@ -78,11 +79,8 @@ class Grammar:
                     return "Not a JSON object."
                 if any(found.is_valid(value) for found in validators.values()):
                     return None
-                tags = [value[name] for name in names if isinstance(value.get(name), str)]
-                return next(
-                    (_complaint(validators[tag], value) for tag in tags if tag in validators),
-                    "No known type.",
-                )
+                tag = tags.of(value)
+                return "No known type." if tag is None else _complaint(validators[tag], value)
             except (ValueError, RecursionError) as error:
                 return f"Not JSON: {error}"
 

@@ -156,8 +156,14 @@ def _item(schema: JsonSchema, index: int) -> Subschema | None:
 def discriminator(schema: JsonSchema, tag: str) -> str | None:
     """The property of a message's schema that holds its tag."""
     properties: JsonSchema = schema.get("properties", {})
-    found = (name for name, sub in properties.items() if isinstance(sub, dict) and sub.get("const") == tag)
+    found = (
+        name for name, sub in properties.items() if isinstance(sub, dict) and _is_tag(sub.get("const"), tag)
+    )
     return next(found, None)
+
+
+def _is_tag(constant: object, tag: str) -> bool:
+    return isinstance(constant, str | int) and not isinstance(constant, bool) and str(constant) == tag
 
 
 def with_tag(schema: JsonSchema, tag: str) -> JsonSchema:
@@ -175,10 +181,14 @@ def types(schema: JsonSchema) -> Sequence[str]:
     return [type for type, keywords in _KEYWORDS_OF_TYPE.items() if keywords & schema.keys()]
 
 
+def complete(root: JsonSchema, schema: JsonSchema) -> JsonSchema:
+    """``schema``, a part of the document ``root``, with what it may refer to."""
+    return {**{name: root[name] for name in _CONTAINERS if name in root}, **schema}
+
+
 def validator(root: JsonSchema, schema: JsonSchema) -> jsonschema_rs.Validator:
     """What decides whether a value satisfies ``schema``, a part of the document ``root``."""
-    document: JsonSchema = {name: root[name] for name in _CONTAINERS if name in root}
-    return jsonschema_rs.validator_for({**document, **schema}, validate_formats=True)
+    return jsonschema_rs.validator_for(complete(root, schema), validate_formats=True)
 
 
 def _both(one: JsonSchema, other: JsonSchema) -> JsonSchema:
@@ -222,11 +232,12 @@ def _product(one: list[Subschema], other: list[Subschema]) -> list[Subschema]:
     return [_all(left, right) for left in one for right in other]
 
 
-def _types(one: str | list[str], other: str | list[str]) -> list[str]:
+def _types(one: str | list[str], other: str | list[str]) -> str | list[str]:
     ones, others = ([found] if isinstance(found, str) else found for found in (one, other))
     wide = [[*found, *(["integer"] if "number" in found else [])] for found in (ones, others)]
     both = [type for type in wide[0] if type in wide[1]]
-    return [type for type in both if type != "integer" or "number" not in both]
+    found = [type for type in both if type != "integer" or "number" not in both]
+    return found[0] if len(found) == 1 else found
 
 
 def _enums(one: list[Any], other: list[Any]) -> list[Any]:

@@ -62,7 +62,7 @@ def _answers_of(contract: Contract, talk: Talk) -> Finding | None:
         if (
             frame.tag != contract.error
             and tags
-            and not any(frame.tag in (contract.answers.get(tag) or {contract.ack}) for tag in tags)
+            and not any(contract.may_answer(tag, frame.tag) for tag in tags)
         ):
             return Finding(
                 frame.at, f"{tags[0]!r} of {talk.client} has no such answer: {shortened(frame.data)}"
