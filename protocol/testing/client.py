@@ -15,6 +15,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from protocol import codes
+from protocol.asyncapi.served import sockets
 from protocol.envelope import Envelope
 from protocol.messages import tags_of
 from protocol.node import NODE, Node
@@ -31,8 +32,21 @@ Body = dict[str, Any]
 class Refused(Exception):
     """The handshake was answered by HTTP instead of being accepted."""
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        super().__init__(f"The connection was refused with {status}: {body.decode(errors='replace')}")
+    def __init__(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        path: str | None = None,
+        served: Iterable[str] = (),
+    ) -> None:
+        """``served``: the paths of the application, where ``path`` may be none of them."""
+        to = "" if path is None else f" to {path!r}"
+        why = f": {body.decode(errors='replace')}" if body else "."
+        paths = ", ".join(map(repr, served))
+        there = f" Protocols are served at {paths}." if paths else ""
+        super().__init__(f"The connection{to} was refused with {status}{why}{there}")
         self.status = status
         self.headers = headers
         self.body = body
@@ -129,8 +143,9 @@ class Client:
             self._task.result()
             if self._response is not None:
                 found = {name.decode(): value.decode() for name, value in self._response.get("headers", [])}
-                raise Refused(self._response["status"], found, self._response_body)
-            raise Refused(403, {}, b"")
+                raise Refused(self._response["status"], found, self._response_body, path=self.scope["path"])
+            served = dict.fromkeys(socket.path for socket in sockets(self.app))
+            raise Refused(403, {}, b"", path=self.scope["path"], served=served)
         return self
 
     async def close(self, code: int = codes.NORMAL, reason: str = "") -> None:

@@ -107,8 +107,11 @@ async def test_a_renamed_envelope_is_spoken() -> None:
 
 async def test_a_refusal_has_its_status_headers_and_body() -> None:
     with pytest.raises(Refused) as refused:
-        await Client(create_app(), "/nowhere").connect()
+        await Client(create_app(path=("/ws", "/also/{name}")), "/nowhere").connect()
     assert refused.value.status == 403
+    assert str(refused.value) == (
+        "The connection to '/nowhere' was refused with 403. Protocols are served at '/ws', '/also/{name}'."
+    )
 
 
 async def test_what_the_application_raises_is_raised_where_it_is_closed() -> None:
