@@ -248,7 +248,7 @@ def _arena(job: int, target: str, options: Mapping[str, Any]) -> "Arena":
     create_app = factory(target)
     if create_app is not imported(target) and (options["nodes"] or options["write_test"] is not None):
         raise ConfigurationError(
-            f"--nodes and --write-test need MODULE:FACTORY, a function that makes an application: {target} is one."
+            f"--nodes and --write-test need MODULE:FACTORY, a function that makes an application: {target} is none."
         )
     contract = _with_rooms(Contract.of(create_app()) if contract is None else contract, options)
     return local(create_app, contract, nodes=options["nodes"], login=login, opening=first)

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from fastapi import FastAPI
 
 from protocol.application import MessageProtocol
 from protocol.asyncapi import SERVER, Reader, document, lint
 from protocol.asyncapi.served import protocols
-from protocol.cli.targets import imported, read
+from protocol.cli.targets import imported, read, served
 from protocol.exceptions import ConfigurationError
 
 
@@ -70,7 +69,4 @@ def _application(target: str) -> Any:
     app = imported(target)
     if inspect.isroutine(app):
         app = app()
-    if isinstance(app, MessageProtocol):
-        protocol, app = app, FastAPI()
-        app.include_router(protocol.router)
-    return app
+    return served(app) if isinstance(app, MessageProtocol) else app

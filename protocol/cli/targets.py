@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.request import urlopen
 
+from fastapi import FastAPI
 from starlette.applications import Starlette
 
+from protocol.application import MessageProtocol
 from protocol.exceptions import ConfigurationError
 from protocol.testing.steps import Opening
 
@@ -31,9 +33,28 @@ def imported(target: str) -> Any:
 
 
 def factory(target: str) -> Callable[[], Any]:
-    """The function that ``MODULE:FACTORY`` names; for ``MODULE:APP``, one that returns the application."""
+    """The function that ``MODULE:FACTORY`` names; for an application or a protocol, one that returns it, served.
+
+    Raises ``ConfigurationError``.
+    """
     found = imported(target)
-    return (lambda: found) if isinstance(found, Starlette) else found
+    if isinstance(found, MessageProtocol):
+        return lambda: served(found)
+    if isinstance(found, Starlette):
+        return lambda: found
+    if not callable(found):
+        raise ConfigurationError(
+            f"{target} is neither an application, nor a function that makes one, nor a protocol, but of the type "
+            f"{type(found).__name__}."
+        )
+    return found  # type: ignore[no-any-return]
+
+
+def served(protocol: MessageProtocol) -> FastAPI:
+    """An application that serves ``protocol`` and nothing else."""
+    app = FastAPI()
+    app.include_router(protocol.router)
+    return app
 
 
 def opening(text: str) -> Opening:

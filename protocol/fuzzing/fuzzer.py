@@ -18,6 +18,7 @@ from hypothesis import settings as Settings  # noqa: N812 it is a class
 from hypothesis.errors import Flaky
 from hypothesis.strategies import SearchStrategy
 from starlette.applications import Starlette
+from starlette.applications import Starlette
 
 from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.arena import Arena, Login, fixed_rooms
@@ -358,6 +359,7 @@ def fuzz_test(
     has served no client.
     """
     _check_factory(create_app)
+    _check_factory(create_app)
     chosen = selected(only=only, without=without, more=checks)
     made_by = create_app if hasattr(create_app, "__qualname__") else type(create_app)
     target = (
@@ -400,6 +402,7 @@ def verify(
     what is said first in the transcript. Raises ``CheckFailed``.
     """
     _check_factory(create_app)
+    _check_factory(create_app)
     chosen = selected(only=only, without=without, more=checks)
     contract = _contract(create_app, document, rooms)
     arena = local(
@@ -412,6 +415,14 @@ def verify(
     failure = Fuzzer(arena, chosen).check(connected(transcript.steps))
     if failure is not None:
         raise failure_of(failure.check.code)(str(failure))
+
+
+def _check_factory(create_app: object) -> None:
+    if isinstance(create_app, Starlette) or not callable(create_app):
+        raise ConfigurationError(
+            f"The fuzzer takes a function that makes a fresh application for each program, not the {type(create_app).__name__} "
+            "itself: fuzz_test(create_app)."
+        )
 
 
 def _check_factory(create_app: object) -> None:
