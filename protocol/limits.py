@@ -8,9 +8,9 @@ import math
 from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Never
 
-from protocol.exceptions import check_count, check_positive
+from protocol.exceptions import ConfigurationError, check_count, check_positive
 
 _SLACK: Final = 1e-3
 """The part of an interval by which a message may come early, so that rounding refuses nobody who waited."""
@@ -26,7 +26,11 @@ class Rate:
     per_second: float
     burst: int
 
-    def __init__(self, per_second: float, *, burst: int | None = None) -> None:
+    def __init__(self, per_second: float, *more: Never, burst: int | None = None) -> None:
+        if more:
+            raise ConfigurationError(
+                f"Rate takes one number per second; how many at once is Rate({per_second!r}, burst=…)."
+            )
         check_positive("Rate(per_second=…)", per_second, "messages per second")
         if burst is None:
             burst = math.ceil(per_second)

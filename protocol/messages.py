@@ -81,7 +81,14 @@ class Message(BaseModel):
         slow_key: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init_subclass__(**kwargs)
+        try:
+            super().__init_subclass__(**kwargs)
+        except TypeError as error:
+            names = ", ".join(kwargs)
+            raise ConfigurationError(
+                f"{cls.__qualname__}: unknown class argument {names}. A message takes type, discriminator, slow and "
+                f"slow_key, and what pydantic's ConfigDict takes."
+            ) from error
         if discriminator is not None:
             if not discriminator.isidentifier() or discriminator.startswith("_"):
                 raise ConfigurationError(

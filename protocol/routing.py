@@ -9,8 +9,20 @@ import inspect
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from types import FrameType
-from typing import Any, Concatenate, Final, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Final,
+    ParamSpec,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
+from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 
@@ -78,6 +90,18 @@ class MessageRouter:
         self.records = Records()
         self.routers: list[MessageRouter] = []
         self._served: str | None = None
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            # To give the protocol itself to include_router of FastAPI is the likeliest slip of all.
+            if name == "routes" or hasattr(APIRouter, name):
+                raise AttributeError(
+                    f"A {type(self).__name__} is no APIRouter, and has no {name!r}. An application includes the router "
+                    f"of a protocol, app.include_router(chat.router), and a protocol includes a MessageRouter, "
+                    f"chat.include_router(router)."
+                )
+            return super().__getattribute__(name)
 
     @overload
     def on(

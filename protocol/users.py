@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import BaseModel
 
 from protocol import codes
+from protocol.exceptions import LocalProtocolError
 from protocol.types import Delivery
 
 if TYPE_CHECKING:
@@ -58,4 +59,6 @@ class Users:
         self._publisher = publisher
 
     def __getitem__(self, id: str) -> UserHandle:
+        if not isinstance(id, str):
+            raise LocalProtocolError(f"users[…] takes the id of a user, a string, not {id!r}.")
         return UserHandle(id, self._publisher)
