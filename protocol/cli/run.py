@@ -21,6 +21,7 @@ def config(
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
+    factory: bool = False,
     workers: int = 1,
     reload: bool = False,
     trusted_proxies: str | None = None,
@@ -34,6 +35,7 @@ def config(
     """
     return {
         "app": target,
+        "factory": factory,
         "host": host,
         "port": port,
         "workers": workers,
@@ -59,6 +61,7 @@ def config(
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on."
 )
+@click.option("--factory", is_flag=True, help="MODULE:APP is a function that makes it.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes.")
 @click.option("--reload", is_flag=True, help="Restart when a file changes; for development.")
 @click.option(
