@@ -45,13 +45,23 @@ def show(report: Report, console: Console, *, reproduce: str, folder: Path) -> N
 
 def coverage_table(report: Report) -> Table:
     """Types by outcomes: what was sent, and what became of it."""
-    columns = sorted({name for outcomes in report.coverage.outcomes.values() for name in outcomes})
-    table = Table(title="messages and their outcomes", title_justify="left")
+    table = Table(
+        title="messages and their outcomes",
+        title_justify="left",
+        caption="not asked: sent without an id; no answer: none came to an id",
+        caption_justify="left",
+    )
     table.add_column("type")
-    for name in columns:
-        table.add_column(name, justify="right")
+    # One column, which wraps between outcomes: one for each would be cut where there are many.
+    table.add_column("outcomes")
     for tag, outcomes in sorted(report.coverage.outcomes.items()):
-        table.add_row(tag, *(str(outcomes[name] or "·") for name in columns))
+        table.add_row(
+            tag,
+            ", ".join(
+                f"{name} {count}".replace(" ", "\N{NO-BREAK SPACE}")
+                for name, count in sorted(outcomes.items())
+            ),
+        )
     return table
 
 
