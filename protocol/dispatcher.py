@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from protocol import codes
 from protocol.answers import Answers
 from protocol.connection import Connection, Handling, handling
-from protocol.exceptions import UnknownType
+from protocol.exceptions import Unauthenticated, UnknownType
 from protocol.failures import close_of
 from protocol.node import CompiledHandler, Node
 from protocol.owner import Owner, cause_of
@@ -251,6 +251,8 @@ class Dispatcher:
             elif handler is None:
                 await self._pass_on(item, message)
             else:
+                if item.key is not None:
+                    self._check_user()
                 reply = await handler.call(message, self.connection, self._node)
                 if reply is None or not self.connection.reply(reply, item.request.id):
                     self._answers.acknowledge(item.request, item.offset)
@@ -264,6 +266,11 @@ class Dispatcher:
             handling.reset(token)
             if self._observers and item.message is not None:
                 self._handled(item.message, outcome, started)
+
+    def _check_user(self) -> None:
+        """A message with a key is refused before its handler does anything, not at the publication that takes it."""
+        if not self.connection.authenticated:
+            raise Unauthenticated("A key needs a user: log in first.")
 
     async def _call_beside(
         self, handler: CompiledHandler | None, message: BaseModel | None, item: Handling, started: float

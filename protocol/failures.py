@@ -13,6 +13,8 @@ from protocol.exceptions import Reject, RemoteProtocolError
 from protocol.pipeline import Failure
 
 _FROM_HTTP: Final = {
+    400: codes.INVALID_MESSAGE,
+    422: codes.INVALID_MESSAGE,
     401: codes.UNAUTHENTICATED,
     403: codes.FORBIDDEN,
     404: codes.NOT_FOUND,

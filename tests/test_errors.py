@@ -42,7 +42,7 @@ RAISED: dict[str, Exception] = {
     "unavailable": Unavailable("The broker does not answer."),
     "internal_error": LookupError("a secret"),
     "local": KeyError("secret"),
-    **{f"http {status}": HTTPException(status, "why") for status in (400, 401, 403, 404, 409, 418, 503)},
+    **{f"http {status}": HTTPException(status, "why") for status in (400, 401, 403, 404, 409, 418, 422, 503)},
     "http 429": HTTPException(429, "why", {"Retry-After": "3"}),
     "http 429 date": HTTPException(429, "why", {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}),
     "http detail": HTTPException(409, {"why": 1}),
@@ -67,7 +67,7 @@ def create_app(**options: Any) -> FastAPI:
         if message.what == "undeclared":
             await connection.send(Undeclared(text="x"))
         if message.what == "key":
-            await rooms[message.room].publish(Said(text="x"))
+            await rooms[message.room].publish(Said(text="x"), key="0123456789abcdef")
         if message.what == "leave":
             await connection.leave(message.room)
         raise RAISED[message.what]
@@ -91,6 +91,8 @@ def error(code: str, detail: str, **more: Any) -> dict[str, Any]:
         ("custom", error("out_of_stock", "None left.")),
         ("timeout", error("timeout", "It took too long.", retryable=True)),
         ("unavailable", error("unavailable", "The broker does not answer.", retryable=True)),
+        ("http 400", error("invalid_message", "why")),
+        ("http 422", error("invalid_message", "why")),
         ("http 401", error("unauthenticated", "why")),
         ("http 403", error("forbidden", "why")),
         ("http 404", error("not_found", "why")),
@@ -109,7 +111,7 @@ async def test_what_a_handler_raises_becomes_an_error(what: str, expected: dict[
         await client.expect_nothing()
 
 
-@pytest.mark.parametrize("what", ["internal_error", "local", "http 400", "http 418", "undeclared"])
+@pytest.mark.parametrize("what", ["internal_error", "local", "http 418", "undeclared"])
 async def test_anything_else_is_an_internal_error_with_an_id_that_the_log_has(
     what: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -176,9 +178,28 @@ async def test_rooms_refuse_by_their_codes() -> None:
         assert 0 < limited["retry_after"] <= 1
 
 
-async def test_a_key_without_a_user_is_unauthenticated() -> None:
+async def test_a_key_without_a_user_is_unauthenticated_before_the_handler_runs() -> None:
+    chat = MessageProtocol("Errors")
+    done: list[str] = []
+
+    @chat.on(Do)
+    async def do(message: Do) -> None:
+        done.append(message.what)
+
+    app = served(chat)
+    async with Client(app) as client, Client(app, user="ann") as ann:
+        assert await client.request(Do(what="x"), key="0123456789abcdef") == error(
+            "unauthenticated", "A key needs a user: log in first."
+        )
+        assert done == []
+        assert (await client.request(Do(what="x")))["type"] == "ack"
+        assert (await ann.request(Do(what="y"), key="0123456789abcdef"))["type"] == "ack"
+    assert done == ["x", "y"]
+
+
+async def test_a_key_that_a_handler_gives_needs_a_user_too() -> None:
     async with Client(create_app()) as client:
-        answer = await client.request(Do(what="key"), key="0123456789abcdef")
+        answer = await client.request(Do(what="key"))
         assert answer["code"] == "unauthenticated"
 
 

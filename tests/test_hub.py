@@ -198,6 +198,7 @@ async def test_a_task_that_a_handler_leaves_behind_is_not_part_of_its_message() 
         tasks.append(asyncio.create_task(later()))
 
     app = served(chat)
-    async with Client(app) as client:
+    async with Client(app, user="ann") as client:
         await client.request(Join(room="a"), key=KEY)
         await client.expect(Text, text="later", within=2)
+        assert await chat.at(app).publisher.repeated("a", ("ann", KEY)) is None
