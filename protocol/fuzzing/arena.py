@@ -20,6 +20,7 @@ from protocol.fuzzing.run import Run
 from protocol.fuzzing.tables import Tables
 from protocol.testing.clock import run as run_virtually
 from protocol.testing.clock import settle
+from protocol.testing.hooks import answer_of
 from protocol.testing.inprocess import PATIENCE, InProcess
 from protocol.testing.player import Happening, Headers, Until, play
 from protocol.testing.remote import Remote, named_in, with_suffix
@@ -69,7 +70,11 @@ def headers_of(login: Login | None) -> Callable[[int], Headers]:
     """The headers of each client's handshake."""
 
     def headers(client: int) -> Headers:
-        found: str | Headers = {} if login is None else login(client)
+        if login is None:
+            return {}
+        found: str | Headers = answer_of(
+            login, client, name="login", kinds=(str, Mapping), wanted="a token, or the headers of a handshake"
+        )
         return {"authorization": f"Bearer {found}"} if isinstance(found, str) else found
 
     return headers

@@ -22,12 +22,24 @@ def crash_of(task: asyncio.Task[None] | None) -> BaseException | None:
     return task.exception()
 
 
+def _outlived(app: Any) -> Any:
+    """``app`` whose end is a failure of it, and not the end of who plays with it."""
+
+    async def served(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await app(scope, receive, send)
+        except SystemExit as error:
+            raise RuntimeError(f"{error!r} ends the server") from error
+
+    return served
+
+
 class LocalPeer(Client):
     """A client that keeps the frames as they came."""
 
     def __init__(self, app: Any, path: str, headers: Headers) -> None:
         path, _, query = path.partition("?")
-        super().__init__(app, path, query=query, headers=headers)
+        super().__init__(_outlived(app), path, query=query, headers=headers)
         self.received: list[Data] = []
 
     @property

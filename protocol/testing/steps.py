@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NoReturn, TypeAlias, get_args
 
+from protocol.testing.hooks import answer_of
+
 Data = str | bytes
 """A frame's payload: text or binary."""
 Body = dict[str, Any]
@@ -161,11 +163,18 @@ By the client's number, and each time that it connects, so that a token or a tic
 def opened(steps: Iterable[Step], opening: Opening, first: int = 0) -> tuple[Step, ...]:
     """``steps`` in which everybody who connects says ``opening``. ``first``: what is added to a client's number."""
     return tuple(
-        replace(step, opening=dumped(opening(first + step.client) if callable(opening) else opening))
+        replace(step, opening=dumped(_said(opening, first + step.client)))
         if isinstance(step, Connect)
         else step
         for step in steps
     )
+
+
+def _said(opening: Opening, client: int) -> Body:
+    if not callable(opening):
+        return opening
+    found: Body = answer_of(opening, client, name="opening", kinds=(dict,), wanted="a message, as a dict")
+    return found
 
 
 # Frames.
