@@ -395,6 +395,9 @@ class Connection(HTTPConnection):
         """Reset the connection of a peer that does not read; it sees 1006, the log and the metrics *slow*."""
         if not self._slow and self._writer is not None:
             self._slow = True
+            logger.warning(
+                "A slow consumer is given up: connection=%s", self.id, extra={"connection": self.id}
+            )
             self.tell(lambda observer: observer.closed_slow())
             self._writer.abort()
             self.stop(codes.SLOW, codes.REASONS[codes.SLOW])

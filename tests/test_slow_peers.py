@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from protocol import Outbox
 from protocol.testing import settle
 from protocol.writer import DirectWriter
@@ -37,16 +39,20 @@ async def test_who_leaves_while_its_answers_wait_is_forgotten_at_once(wire: bool
 
 
 @both
-async def test_a_peer_that_reads_nothing_is_given_up_in_time_and_slows_nobody(wire: bool) -> None:
+async def test_a_peer_that_reads_nothing_is_given_up_in_time_and_slows_nobody(
+    wire: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     rig = Rig(wire, outbox=Outbox(seconds=5))
     seen = Seen()
     stuck, other = await rig.joined("stuck", seen), await rig.joined("other")
+    [connection] = rig.chat.users["stuck"].connections()
     stuck.pause()
     await other.request(Say(room="a", text="hi"))
     await other.expect(Say)
     await asyncio.sleep(4)
     assert "slow" not in seen.events
     await asyncio.sleep(2)
+    assert caplog.messages == [f"A slow consumer is given up: connection={connection.id}"]
     assert seen.events[0] == "attached"
     assert seen.events.count("slow") == 1
     assert len(rig.node.hub.fanout.users) == 1
