@@ -8,7 +8,7 @@ ARGS ?=
 BIN := .venv/bin
 UV := .venvs/uv/bin/uv
 VERSIONS := 3.11 3.12 3.13
-EXTRAS := chat,fuzz,metrics,redis
+EXTRAS := chat,fuzz,metrics
 PYTEST_FLAGS := -n auto
 
 # The tests start many processes; each would compile every module for itself.

@@ -7,6 +7,10 @@ import click
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG
 
+from protocol.application import MessageProtocol
+from protocol.asyncapi.served import sockets
+from protocol.cli.targets import factory
+
 MAX_FRAME: Final = 65536
 PING_SECONDS: Final = 25.0
 PONG_SECONDS: Final = 10.0
@@ -81,4 +85,16 @@ def run(**options: Any) -> None:
     """
     # An application may want to know where it is served, for its list of origins.
     os.environ.update(HOST=options["host"], PORT=str(options["port"]))
+    if options["workers"] > 1:
+        _check_workers(options["target"])
     uvicorn.run(**config(options.pop("target"), **options), app_dir=".")
+
+
+def _check_workers(target: str) -> None:
+    """Refuse several processes for a protocol whose broker is of one: each would have rooms and users of its own."""
+    for socket in sockets(factory(target)()):
+        if isinstance(socket.protocol, MessageProtocol) and socket.protocol.settings.broker == "memory://":
+            raise click.UsageError(
+                f"The broker memory:// of {socket.protocol.title!r} is of one process: in several, those who are in one "
+                f"room would not hear each other. Serve it with --workers 1."
+            )
