@@ -40,6 +40,7 @@ _APART: Final = 1_000_000
 @click.option(
     "--login", metavar="MODULE:FUNC", help="A function from a client's number to its token or headers."
 )
+@click.option("--subprotocol", "subprotocols", multiple=True, help="One that clients offer; may be repeated.")
 @click.option(
     "--opening",
     metavar="JSON|MODULE:FUNC",
@@ -101,10 +102,11 @@ def fuzz(target: str, **options: Any) -> None:
         )
     if options["write_test"] is not None and _is_server(target):
         raise click.ClickException("--write-test needs MODULE:FACTORY: a test makes its own application.")
-    if options["write_test"] is not None and (options["tokens"] or options["channel"] is not None):
+    unwritten = options["tokens"] or options["subprotocols"] or options["channel"] is not None
+    if options["write_test"] is not None and unwritten:
         raise click.ClickException(
-            "--write-test writes down no --token and no --channel: say who the clients are by --login, and keep "
-            "a document of one channel."
+            "--write-test writes down no --token, no --subprotocol and no --channel: say who the clients are, and what "
+            "they offer, by --login, and keep a document of one channel."
         )
     try:
         campaign = Campaign(
@@ -231,6 +233,10 @@ def _arena(job: int, target: str, options: Mapping[str, Any]) -> "Arena":
     from protocol.fuzzing.contract import Contract
     from protocol.fuzzing.simulated import local
 
+    if urlsplit(target).scheme in {"http", "https"}:
+        raise ConfigurationError(
+            f"A WebSocket is reached by ws:// or wss://: {target.replace('http', 'ws', 1)}"
+        )
     login = _login(options)
     first = None if options["opening"] is None else opening(options["opening"])
     contract: Contract | None = None
@@ -280,6 +286,17 @@ def _rooms(options: Mapping[str, Any]) -> "RoomRules | None":
 
 
 def _login(options: Mapping[str, Any]) -> "Login | None":
+    """Who clients are, and which subprotocols they offer."""
+    from protocol.fuzzing.arena import headers_of
+
+    login = _named(options)
+    if not options["subprotocols"]:
+        return login
+    headers, subprotocols = headers_of(login), ", ".join(options["subprotocols"])
+    return lambda client: {**headers(client), "sec-websocket-protocol": subprotocols}
+
+
+def _named(options: Mapping[str, Any]) -> "Login | None":
     if options["login"] is not None:
         login: Login = imported(options["login"])
         return login

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from protocol.testing.client import Client
 from protocol.testing.clock import VirtualLoop
-from protocol.testing.player import Headers
+from protocol.testing.player import Headers, offered
 from protocol.testing.steps import Connect, Data, Fault, Seed, Vanish
 
 PATIENCE: Final = 60.0
@@ -39,7 +39,8 @@ class LocalPeer(Client):
 
     def __init__(self, app: Any, path: str, headers: Headers) -> None:
         path, _, query = path.partition("?")
-        super().__init__(_outlived(app), path, query=query, headers=headers)
+        rest, subprotocols = offered(headers)
+        super().__init__(_outlived(app), path, query=query, headers=rest, subprotocols=subprotocols)
         self.received: list[Data] = []
 
     @property

@@ -93,6 +93,14 @@ class Stage(Protocol):
 Headers = Mapping[str, str]
 
 
+def offered(headers: Headers) -> tuple[dict[str, str], list[str]]:
+    """The headers of a handshake without the subprotocols that are named in them, and those."""
+    subprotocols = "sec-websocket-protocol"
+    rest = {name: value for name, value in headers.items() if name.lower() != subprotocols}
+    named = [value for name, value in headers.items() if name.lower() == subprotocols]
+    return rest, [one.strip() for value in named for one in value.split(",")]
+
+
 @dataclass(slots=True)
 class Happening:
     """What is known of a step while it is played.

@@ -10,10 +10,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.typing import Subprotocol
 
 from protocol import codes
+from protocol.exceptions import ConfigurationError
 from protocol.testing.client import Refused
-from protocol.testing.player import Headers
+from protocol.testing.player import Headers, offered
 from protocol.testing.steps import Connect, Data, Fault, Seed, Vanish, parsed
 
 PATIENCE: Final = 5.0
@@ -139,7 +141,8 @@ class Remote:
 
     A path of a step replaces that of ``url``. ``rooms``: the member of messages that names a room, which is then a
     fresh one for each stage, with a name by ``fresh`` (see :class:`FreshRooms`). Where nothing listens, connecting raises
-    ``OSError``, unless the server was ``reached`` before: then it has ended, and refuses with :data:`NOBODY`.
+    ``OSError``, unless the server was ``reached`` before: then it has ended, and refuses with :data:`NOBODY`. What else
+    keeps it from being reached is a ``ConfigurationError``.
     """
 
     distant = True
@@ -169,10 +172,12 @@ class Remote:
         if given is not None:
             path, _, query = given.partition("?")
             url = url._replace(path=path, query=query or url.query)
+        headers, subprotocols = offered(self._headers(step.client))
         try:
             socket = await connect(
                 urlunsplit(url),
-                additional_headers=dict(self._headers(step.client)),
+                additional_headers=headers,
+                subprotocols=[Subprotocol(name) for name in subprotocols] or None,
                 compression=None,
                 max_size=None,
                 ping_interval=None,
@@ -189,6 +194,11 @@ class Remote:
                 if not self.reached:
                     raise
                 raise Refused(NOBODY, {}, b"") from None
+            if not self.reached and not isinstance(error, TimeoutError):
+                raise ConfigurationError(
+                    f"{self._url} does not shake hands: {error}. See that it is the address of a WebSocket, and that "
+                    "ws or wss is what is spoken there."
+                ) from None
             raise TimeoutError(f"The server does not shake hands: {error}") from None
         self.reached = True
         peer = SocketPeer(socket, self._arrival, self._rooms)

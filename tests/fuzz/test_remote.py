@@ -20,7 +20,7 @@ from protocol.fuzzing.checks import CHECKS
 from protocol.fuzzing.contract import Contract
 from protocol.testing.steps import Connect, Send
 from protocol.testing.transcript import Exchange, Transcript
-from tests.fuzz import clubs, wrong_chat
+from tests.fuzz import clubs, picky, wrong_chat
 from tests.fuzz.chat import create_app, login
 from tests.fuzz.serving import serving
 
@@ -177,7 +177,11 @@ def test_a_recorded_refusal_is_replayed(chat: str, tmp_path: Path) -> None:
         (("fuzz", "examples.rooms:app", "--write-test", "test_it.py"), "need MODULE:FACTORY"),
         (
             ("fuzz", "tests.fuzz.chat:create_app", "--write-test", "test_it.py", "--token", "secret"),
-            "--write-test writes down no --token",
+            "--write-test writes down no --token, no --subprotocol",
+        ),
+        (
+            ("fuzz", "http://127.0.0.1:1/ws", "--schema", "any.json"),
+            "A WebSocket is reached by ws:// or wss://: ws://127.0.0.1:1/ws",
         ),
         (("replay", __file__, "ws://127.0.0.1:1/ws"), "is no transcript"),
     ],
@@ -219,6 +223,25 @@ def test_a_server_that_ends_is_a_failure_and_what_was_found_is_kept(
     assert code == 1, output
     assert f", seed 1: {text}The server has ended.\n" in output
     assert (tmp_path / "server_error.json").exists() == bool(text)
+
+
+def test_a_server_of_another_scheme_is_not_blamed(chat: str, tmp_path: Path) -> None:
+    code, output = run(
+        "fuzz", f"wss://{chat}/ws", "--schema", f"http://{chat}/asyncapi.json", "--failures", tmp_path
+    )  # fmt: skip
+    assert code == 1
+    assert f"wss://{chat}/ws does not shake hands: " in output
+    assert "failed." not in output
+
+
+@pytest.mark.parametrize("target", ["tests.fuzz.picky:create_app", "ws"])
+def test_a_server_that_speaks_a_subprotocol_only_is_fuzzed(target: str, tmp_path: Path) -> None:
+    with serving(picky.create_app()) as address:
+        target = f"ws://{address}/ws" if target == "ws" else target
+        options = ("--schema", f"http://{address}/asyncapi.json", "--max-examples", "5", "--seed", "1")
+        assert run("fuzz", target, *options, "--failures", tmp_path)[0] == 1
+        code, output = run("fuzz", target, *options, "--failures", tmp_path, "--subprotocol", "picky.v1")
+    assert code == 0, output
 
 
 def test_a_server_that_is_not_there_cannot_be_fuzzed(tmp_path: Path) -> None:
