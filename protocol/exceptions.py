@@ -159,6 +159,11 @@ def _checked(code: str) -> str:
             f"An error code is lower-case words joined by underscores, such as 'too_late', not {code!r}; "
             "a text for people is the detail."
         )
+    if code == codes.INTERNAL_ERROR:
+        raise ConfigurationError(
+            "The error code 'internal_error' is what any other exception becomes, with an id for the log. Give the "
+            "rejection a code of its own."
+        )
     return code
 
 
@@ -198,14 +203,20 @@ def check_count(option: str, value: object, *, least: int = 1, or_none: bool = F
     """Refuse a value of ``option`` that is no whole number, or below ``least``."""
     if or_none and value is None:
         return
-    if not isinstance(value, int) or value < least:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
         unlimited = ", or None for no limit" if or_none else ""
         raise ConfigurationError(
             f"{option} takes a whole number of at least {least}{unlimited}, not {value!r}."
         )
 
 
+def check_flag(option: str, value: object) -> None:
+    """Refuse a value of ``option`` that is neither ``True`` nor ``False``."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{option} takes True or False, not {value!r}.")
+
+
 def check_positive(option: str, value: object, unit: str) -> None:
     """Refuse a value of ``option`` that is no number, infinite, or not above 0."""
-    if not isinstance(value, int | float) or not 0 < value < math.inf:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
         raise ConfigurationError(f"{option} takes a finite number of {unit} above 0, not {value!r}.")

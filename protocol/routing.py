@@ -27,7 +27,7 @@ from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 
 from protocol.connection import Connection
-from protocol.exceptions import ConfigurationError, Disconnect, Reject
+from protocol.exceptions import ConfigurationError, Disconnect, Reject, check_flag
 from protocol.history import History
 from protocol.injection import Call, Function, Injected, Signature, is_kind, members_of, place_of
 from protocol.limits import Rate
@@ -180,6 +180,7 @@ class MessageRouter:
             self._change()
             with placed(place_of(function)):
                 check_models(emits, "emits=")
+                check_flag("concurrent=", concurrent)
             signature = Signature(function, names=names, types=(*types, *as_tuple(emits)))
             check_message_parameter(signature, types)
             injected = Injected(signature, leading=1, allowed=_WITH_CONNECTION, streams=True)
@@ -301,6 +302,7 @@ class MessageRouter:
         names = _callers_names()
         if not isinstance(pattern, str):
             raise ConfigurationError(f"{place_of(pattern)}: write @room('…') with the name of the room.")
+        check_flag(f"@room({pattern!r}, presence=…)", presence)
         if history is not None and not isinstance(history, History):
             raise ConfigurationError(f"@room({pattern!r}, history=…) takes a History(…), not {history!r}.")
 
