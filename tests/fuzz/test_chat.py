@@ -18,7 +18,7 @@ from tests.fuzz.chat import create_app, login
 
 FOUND = Path(__file__).parent / "transcripts" / "chat"
 
-test_the_chat_keeps_its_promises = fuzz_test(create_app, clients=3, login=login, max_examples=100)
+test_the_chat_keeps_its_promises = fuzz_test(create_app, clients=3, login=login, max_examples=300)
 
 test_the_chat_keeps_its_promises_for_long = pytest.mark.long(
     fuzz_test(create_app, clients=3, login=login, max_examples=20_000)
