@@ -19,6 +19,7 @@ from protocol.cli.targets import factory, imported, is_message, opening, read
 from protocol.exceptions import ConfigurationError
 from protocol.testing.files import write
 from protocol.testing.record import SECRETS, Redaction
+from protocol.testing.steps import parsed
 
 if TYPE_CHECKING:
     from protocol.fuzzing.arena import Arena, Login
@@ -53,6 +54,9 @@ _APART: Final = 1_000_000
 @click.option("--leave", "leaves", multiple=True, metavar="TYPE", help="One that leaves it; may be repeated.")
 @click.option(
     "--public", multiple=True, metavar="TYPE", help="One about a room that is for all; may be repeated."
+)
+@click.option(
+    "--barrier", metavar="JSON", help="A request without effect, by whose answer clients know what is done."
 )
 @click.option("--clients", default=3, show_default=True, type=click.IntRange(1, 20), help="Clients at once.")
 @click.option("--nodes", default=0, type=click.IntRange(0, 20), help="Simulate so many, and their faults.")
@@ -248,6 +252,8 @@ def _arena(job: int, target: str, options: Mapping[str, Any]) -> "Arena":
         if contract is None:
             raise ConfigurationError("A server is fuzzed by its document: --schema FILE|URL")
         contract = _with_rooms(contract, options)
+        if options["barrier"] is not None:
+            contract = _with_barrier(contract, options["barrier"])
         return RemoteArena(
             target, contract, login=login, opening=first, rate=options["rate"], before=job * _APART
         )
@@ -258,6 +264,14 @@ def _arena(job: int, target: str, options: Mapping[str, Any]) -> "Arena":
         )
     contract = _with_rooms(Contract.of(create_app()) if contract is None else contract, options)
     return local(create_app, contract, nodes=options["nodes"], login=login, opening=first)
+
+
+def _with_barrier(contract: "Contract", barrier: str) -> "Contract":
+    """The contract with a request that is answered in its turn."""
+    message = parsed(barrier)
+    if message is None:
+        raise ConfigurationError(f"--barrier takes a message, a JSON object, and not {barrier!r}.")
+    return contract.with_barrier(message)
 
 
 def _document(options: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -20,7 +20,7 @@ from protocol.fuzzing.grammar import Grammar
 from protocol.fuzzing.jsonschema import JsonSchema, validator
 from protocol.fuzzing.rooms import Address, RoomRules
 from protocol.fuzzing.tags import Tags
-from protocol.testing.steps import Body, Connect, Data
+from protocol.testing.steps import Body, Connect, Data, dumped, parsed
 from protocol.testing.transcript import VARYING, Barrier
 from protocol.types import Ref
 
@@ -119,6 +119,20 @@ class Contract:
             if rules.member not in self.sends.get(tag, {}).get("properties", {}):
                 raise ConfigurationError(f"No message {tag!r} with a member {rules.member!r} is sent.")
         return replace(self, room=rules)
+
+    def with_barrier(self, message: Body) -> "Contract":
+        """The contract with a request that has no effect, and whose answer says that all before it is done.
+
+        Raises ``ConfigurationError`` for one that the server does not say to answer, or not by a text as its id.
+        """
+        if self.id is None or self.ref is None:
+            raise ConfigurationError("A barrier is known by its id, and no message has one that is answered.")
+        data = dumped({**message, self.id: "barrier-1"})
+        if (objection := self.objection(data)) is not None:
+            raise ConfigurationError(f"The barrier is no message that the server takes ({objection}): {data}")
+        if not self.is_answered(self.tag(parsed(data), sent=True)):
+            raise ConfigurationError(f"The barrier is no message that the server answers: {data}")
+        return replace(self, barrier=Barrier(message, self.id, self.ref))
 
     # Reading steps and frames.
 

@@ -16,7 +16,7 @@ from protocol.fuzzing.checks.state import serialisability
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.run import Run
 from protocol.testing.steps import Burst, Close, Connect, Pause, Reference, Resume, Send, Step, Wait, sends_of
-from protocol.testing.transcript import Exchange
+from protocol.testing.transcript import Barrier, Exchange
 from tests.fuzz import wrong_chat
 from tests.fuzz.plain import COUNT, ROOM, TEXT, document
 
@@ -195,6 +195,15 @@ def test_what_is_about_a_room_and_for_everybody_is_named() -> None:
     assert isolation.find(Run(public, (exchange,), newcomers=1)) is None
     with pytest.raises(ConfigurationError, match=r"^No message 'sum' with a member 'room' is sent\.$"):
         CONTRACT.with_rooms(replace(rules, public=frozenset({"sum"})))
+
+
+def test_any_request_that_is_answered_may_be_the_barrier() -> None:
+    found = CONTRACT.with_barrier({"type": "add", "count": 1}).barrier
+    assert found == Barrier({"type": "add", "count": 1}, "id", "ref")
+    with pytest.raises(ConfigurationError, match="The barrier is no message that the server takes "):
+        CONTRACT.with_barrier({"type": "add", "count": -1})
+    with pytest.raises(ConfigurationError, match="A barrier is known by its id"):
+        replace(CONTRACT, id=None).with_barrier({"type": "add", "count": 1})
 
 
 def test_a_path_lets_nobody_into_a_room_in_whose_name_a_letter_of_it_stands() -> None:
