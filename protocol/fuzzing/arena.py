@@ -5,6 +5,7 @@ every program gets rooms of its own.
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, Protocol
@@ -254,7 +255,7 @@ def fixed_rooms(contract: Contract, steps: Iterable[Step]) -> frozenset[str]:
     for step in steps:
         for send in sends_of(step):
             if parsed(send.data) is not None:
-                rooms.update(found[2] for found in named.finditer(str(send.data)))
+                rooms.update(json.loads(found[2]) for found in named.finditer(str(send.data)))
     return frozenset(room for room in rooms if fresh(room, _SUFFIX) != with_suffix(room, _SUFFIX))
 
 

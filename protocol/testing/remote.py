@@ -1,6 +1,7 @@
 """A server behind a URL as a :class:`protocol.testing.player.Stage`, over real sockets and in real time."""
 
 import asyncio
+import json
 import re
 import secrets
 import string
@@ -34,8 +35,8 @@ _ALPHABET: Final = string.ascii_lowercase + string.digits
 
 
 def named_in(member: str) -> re.Pattern[str]:
-    """Finds each room that the text of a frame names in ``member``: its second group."""
-    return re.compile(rf'("{re.escape(member)}"\s*:\s*")([^"\\]+)(?=")')
+    """Finds each room that the text of a frame names in ``member``: its second group, a text of JSON with its quotes."""
+    return re.compile(rf'("{re.escape(member)}"\s*:\s*)("(?:[^"\\]|\\.)+")')
 
 
 def with_suffix(room: str, suffix: str) -> str:
@@ -61,7 +62,13 @@ class FreshRooms:
         """A frame on its way to the server; what is no JSON goes as it is."""
         if isinstance(data, bytes) or parsed(data) is None:
             return data
-        return self._named.sub(lambda found: found[1] + self.name(found[2]), data)
+        return self._named.sub(self._renamed, data)
+
+    def _renamed(self, found: re.Match[str]) -> str:
+        room = json.loads(found[2])
+        name = self.name(room)
+        # What was escaped stays so: it may be nothing that UTF-8 has.
+        return found[0] if name == room else found[1] + json.dumps(name, ensure_ascii="\\" in found[2])
 
     def name(self, room: str) -> str:
         """What a room is called on the wire."""
@@ -78,7 +85,9 @@ class FreshRooms:
         """A frame that came from the server."""
         if isinstance(data, bytes):
             return data
-        self._known.update(found[2] for found in self._named.finditer(data) if self._suffix not in found[2])
+        if parsed(data) is not None:
+            rooms = (json.loads(found[2]) for found in self._named.finditer(data))
+            self._known.update(room for room in rooms if self._suffix not in room)
         return data.replace(self._suffix, "")
 
 
@@ -127,6 +136,7 @@ class SocketPeer:
             while True:
                 await self._reading.wait()
                 data = await self._socket.recv()
+                await self._reading.wait()  # it may have stopped while this one was awaited
                 self.received.append(data if self._rooms is None else self._rooms.back(data))
                 self._arrival.set()
         except ConnectionClosed as end:

@@ -1,6 +1,7 @@
 """A server that lives on: where it is reached, and rooms that nobody has used."""
 
 import asyncio
+import json
 
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -36,6 +37,52 @@ def test_a_room_of_any_name_gets_another_unless_it_has_none() -> None:
     assert rooms.there('{"room":"chat:1"}') == f'{{"room":"{rooms.name("chat:1")}"}}' != '{"room":"chat:1"}'
     assert rooms.there('{"room":"lobby"}') == '{"room":"lobby"}'
     assert rooms.there('{"room":""}') == '{"room":""}'
+
+
+def test_a_name_with_an_escape_in_it_is_a_name_too() -> None:
+    rooms = fresh()
+    for text in (r'{"room":"a\"b\\"}', r'{"room":"\u00e9"}', r'{"room":"\ud800"}'):
+        there = rooms.there(text)
+        assert isinstance(there, str)
+        assert json.loads(there)["room"] == rooms.name(json.loads(text)["room"])
+        assert json.loads(rooms.back(there)) == json.loads(text)
+        assert there.isascii()
+    known = fresh()
+    known.back(r'{"room":"\u00e9"}')
+    assert known.there('{"room":"é"}') == '{"room":"é"}'
+
+
+def test_who_stops_reading_takes_nothing_more() -> None:
+    async def played() -> None:
+        there: set[ServerConnection] = set()
+
+        async def tell_all(socket: ServerConnection) -> None:
+            there.add(socket)
+            async for text in socket:
+                for one in there:
+                    await one.send(text)
+
+        async with serve(tell_all, "127.0.0.1", 0) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            stage = Remote(f"ws://127.0.0.1:{port}", lambda client: {})
+            deaf, other = await stage.connect(Connect(0)), await stage.connect(Connect(1))
+            await deaf.send("hello")
+            await other.send("hello")
+            await stage.settle(lambda: bool(deaf.received and other.received))
+            await stage.calm()
+            del deaf.received[:], other.received[:]
+            deaf.pause()
+            await other.send("a")
+            await other.send("b")
+            await stage.settle(lambda: len(other.received) == 2)
+            await stage.calm()
+            assert deaf.received == []
+            deaf.resume()
+            await stage.settle(lambda: len(deaf.received) == 2)
+            assert deaf.received == ["a", "b"]
+            await stage.aclose()
+
+    asyncio.run(played())
 
 
 def test_a_room_that_the_server_has_named_keeps_its_name() -> None:
