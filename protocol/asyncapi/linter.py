@@ -7,11 +7,11 @@ tell apart.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations, product
 from typing import Any, Final
 
 from protocol.asyncapi.draft07 import JsonSchema
-from protocol.asyncapi.reading import Payload, Reader
+from protocol.asyncapi.reading import Payload, Reader, escaped
 from protocol.exceptions import ConfigurationError
 
 CODES: Final = {
@@ -78,7 +78,7 @@ def _servers(reader: Reader) -> Iterator[Finding]:
 
 def _channels(reader: Reader) -> Iterator[Finding]:
     for name, channel in reader.channels().items():
-        pointer, address = f"#/channels/{name}", channel.get("address")
+        pointer, address = f"#/channels/{escaped(name)}", channel.get("address")
         if address is None:
             yield Finding("missing_address", pointer, "The address is null or absent.")
         used = _PARAMETER.findall(address or "")
@@ -124,12 +124,12 @@ def _messages(reader: Reader) -> Iterator[Finding]:
     seen: set[int] = set()
     for name, channel in reader.channels().items():
         for key in channel.get("messages", {}):
-            pointer = f"#/channels/{name}/messages/{key}"
+            pointer = f"#/channels/{escaped(name)}/messages/{escaped(key)}"
             message = reader.resolve({"$ref": pointer})
             if id(message) not in seen:
                 seen.add(id(message))
-                yield from _payload(reader.payload(pointer), message)
-                if problem := _correlation(reader, message):
+                yield from _payload(reader.payload(pointer), reader.message(pointer))
+                if problem := _correlation(reader, reader.message(pointer)):
                     yield Finding("broken_correlation", pointer, problem)
 
 
@@ -156,44 +156,54 @@ def _correlation(reader: Reader, message: Mapping[str, Any]) -> str | None:
     location: str = reader.resolve(message.get("correlationId", {})).get("location", "")
     source, _, path = location.partition("#/")
     name = path.split("/")[0]
-    if source == "$message.payload" and name not in _properties(reader, message.get("payload", {})):
+    branches = _alternatives(reader, message.get("payload", {}))
+    if source == "$message.payload" and not any(name in _properties(reader, parts) for parts in branches):
         return f"Its correlationId is at {location}, and the payload declares no {name!r}."
     return None
 
 
 def _apart(reader: Reader, one: JsonSchema, other: JsonSchema) -> bool:
-    """Whether a property that both require has no value in common."""
-    first, second = _constants(reader, one), _constants(reader, other)
-    return any(not set(first[name]) & set(second[name]) for name in first.keys() & second.keys())
+    """Whether all alternatives of one have a property that both require, and no value of it in common."""
+    return all(
+        any(not set(first[name]) & set(second[name]) for name in first.keys() & second.keys())
+        for first in _constants(reader, one)
+        for second in _constants(reader, other)
+    )
 
 
-def _constants(reader: Reader, schema: JsonSchema) -> dict[str, list[str]]:
-    """The required properties of a schema that have only certain strings for values."""
-    required = {name for part in _parts(reader, schema) for name in part.get("required", ())}
-    found: dict[str, list[str]] = {}
-    for name, node in _properties(reader, schema).items():
-        values = [node["const"]] if "const" in node else node.get("enum", [])
-        if name in required and values and all(isinstance(value, str) for value in values):
-            found[name] = values
+def _constants(reader: Reader, schema: JsonSchema) -> Iterator[dict[str, list[str | int]]]:
+    """For each alternative the required properties that have only certain texts or integers for values."""
+    for parts in _alternatives(reader, schema):
+        required = {name for part in parts for name in part.get("required", ())}
+        found: dict[str, list[str | int]] = {}
+        for name, node in _properties(reader, parts).items():
+            values = [node["const"]] if "const" in node else node.get("enum", [])
+            if name in required and values and all(isinstance(value, str | int) for value in values):
+                found[name] = values
+        yield found
+
+
+def _properties(reader: Reader, parts: Sequence[JsonSchema]) -> dict[str, JsonSchema]:
+    """The properties of a conjunction, each with all that its parts say of it."""
+    found: dict[str, JsonSchema] = {}
+    for part in parts:
+        for name, node in part.get("properties", {}).items():
+            if isinstance(sub := reader.resolve(node), dict):
+                found[name] = {**found.get(name, {}), **sub}
     return found
 
 
-def _properties(reader: Reader, schema: Any) -> dict[str, JsonSchema]:
-    return {
-        name: found
-        for part in _parts(reader, schema)
-        for name, node in part.get("properties", {}).items()
-        if isinstance(found := reader.resolve(node), dict)
-    }
-
-
-def _parts(reader: Reader, schema: Any) -> Iterator[JsonSchema]:
-    """A schema and those that it is the conjunction of."""
+def _alternatives(reader: Reader, schema: Any) -> list[list[JsonSchema]]:
+    """The conjunctions, one of which binds every valid value: a schema, with all of its ``allOf`` and one each else."""
     found = reader.resolve(schema)
-    if isinstance(found, dict):
-        yield found
-        for inner in found.get("allOf", ()):
-            yield from _parts(reader, inner)
+    if not isinstance(found, dict):
+        return [[]]
+    chosen = [
+        *([inner] for inner in found.get("allOf", ())),
+        *(found[keyword] for keyword in ("anyOf", "oneOf") if keyword in found),
+    ]
+    choices = [[parts for inner in one for parts in _alternatives(reader, inner)] for one in chosen]
+    return [[found, *chain.from_iterable(parts)] for parts in product(*choices)]
 
 
 def _walk(node: Any, pointer: str) -> Iterator[tuple[str, Any]]:
@@ -202,7 +212,7 @@ def _walk(node: Any, pointer: str) -> Iterator[tuple[str, Any]]:
         yield pointer, node
         for name, inner in node.items():
             if name not in {"const", "default", "enum", "examples"}:
-                yield from _walk(inner, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}")
+                yield from _walk(inner, f"{pointer}/{escaped(name)}")
     elif isinstance(node, list):
         for index, inner in enumerate(node):
             yield from _walk(inner, f"{pointer}/{index}")

@@ -89,14 +89,14 @@ class Reader:
 
     def messages(self, channel: str, action: Action) -> Iterator[Payload]:
         """What the server receives or sends on ``channel``; replies are sent too."""
-        own = {"$ref": f"#/channels/{channel}"}
+        own = self.channels()[channel]
         found: dict[str, None] = {}
         for operation in self.operations().values():
             asked = operation.get("action")
-            if asked == action and operation.get("channel") == own:
+            if asked == action and self.resolve(operation.get("channel")) is own:
                 found.update(dict.fromkeys(self.pointers(operation)))
             reply = self.reply(operation)
-            if asked != action and reply is not None and reply["channel"] == own:
+            if asked != action and reply is not None and self.resolve(reply["channel"]) is own:
                 found.update(dict.fromkeys(self.pointers(reply)))
         for pointer in found:
             yield self.payload(pointer)
@@ -113,11 +113,21 @@ class Reader:
         if "messages" in operation:
             return [one["$ref"] for one in operation["messages"]]
         channel = operation["channel"]
-        return [f"{channel['$ref']}/messages/{name}" for name in self.resolve(channel).get("messages", {})]
+        return [
+            f"{channel['$ref']}/messages/{escaped(name)}"
+            for name in self.resolve(channel).get("messages", {})
+        ]
+
+    def message(self, pointer: str) -> Mapping[str, Any]:
+        """The message at ``pointer``, with what it has of its traits; its own word goes before theirs."""
+        found: Mapping[str, Any] = self.resolve({"$ref": pointer})
+        for trait in reversed(found.get("traits", ())):
+            found = {**self.resolve(trait), **found}
+        return found
 
     def payload(self, pointer: str) -> Payload:
         """The message at ``pointer``."""
-        message = self.resolve({"$ref": pointer})
+        message = self.message(pointer)
         return Payload(
             pointer, message.get("name", pointer.rpartition("/")[2]), self.schema(message.get("payload", {}))
         )
@@ -133,6 +143,11 @@ class Reader:
         return {**found, "components": {"schemas": schemas}} if schemas else dict(found)
 
 
+def escaped(name: str) -> str:
+    """``name`` as a part of a JSON pointer (RFC 6901, section 3)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
 def _decoded(text: str) -> Any:
     try:
         return json.loads(text)
@@ -145,6 +160,20 @@ def _decoded(text: str) -> Any:
             "The document is no JSON. If it is YAML: pip install 'fastapi-protocol[fuzz]'"
         ) from None
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _json_loader())  # noqa: S506 it is a SafeLoader
     except yaml.YAMLError as error:
         raise ConfigurationError(f"The document is neither JSON nor YAML: {error}") from None
+
+
+def _json_loader() -> Any:
+    """A safe loader for what JSON can say: a date is a text, as AsyncAPI demands ("Format")."""
+    import yaml
+
+    class JsonLoader(yaml.SafeLoader):
+        pass
+
+    JsonLoader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    return JsonLoader

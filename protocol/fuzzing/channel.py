@@ -32,7 +32,7 @@ class Channel:
         self._operations = [
             operation
             for operation in self._reader.operations().values()
-            if operation["channel"].get("$ref") == f"#/channels/{self._name}"
+            if self._reader.resolve(operation.get("channel")) is self._channel
         ]
         self._takes, self._sends = told_apart(self._payloads("receive"), self._payloads("send"))
 
@@ -125,7 +125,7 @@ class Channel:
     def _correlated(self, messages: Messages) -> str | None:
         """The member that holds the correlation ids of ``messages``."""
         for pointer in messages.tags:
-            message = self._reader.resolve({"$ref": pointer})
+            message = self._reader.message(pointer)
             location = self._reader.resolve(message.get("correlationId", {})).get("location", "")
             source, _, member = location.partition("#/")
             if source == "$message.payload" and member and "/" not in member:

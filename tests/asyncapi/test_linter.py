@@ -206,6 +206,56 @@ def test_a_document_is_read_from_json_and_yaml(text: str) -> None:
     assert Reader.load(text).document["info"]
 
 
+def test_a_date_in_yaml_is_a_text() -> None:
+    assert Reader.load("asyncapi: 3.0.0\ninfo: {version: 2026-01-01}\n").document["info"] == {
+        "version": "2026-01-01"
+    }
+
+
+def test_a_channel_may_have_any_key() -> None:
+    text = json.dumps(DOCUMENT).replace("#/channels/ws", "#/channels/~1ws~0").replace('"ws": {', '"/ws~": {')
+    document = json.loads(text)
+    del document["operations"]["hint"]["messages"]
+    assert lint(document) == []
+    assert [one.name for one in Reader(document).messages("/ws~", "send")] == ["tell", "ask", "hint"]
+
+
+def test_a_message_has_what_its_traits_have() -> None:
+    document = changed("components/messages/ask/correlationId", None)
+    document["components"]["messageTraits"] = {"asked": {"correlationId": {"location": "a"}, "name": "no"}}
+    document["components"]["messages"]["ask"]["traits"] = [
+        {"correlationId": {"location": "b"}, "title": "Ask"},
+        {"$ref": "#/components/messageTraits/asked"},
+    ]
+    found = Reader(document).message("#/channels/ws/messages/ask")
+    assert found["name"] == "ask"
+    assert found["title"] == "Ask"
+    assert found["correlationId"] == {"location": "a"}
+
+
+ASK: dict[str, Any] = {
+    "required": ["op"],
+    "properties": {"op": {"enum": [1]}, "id": {"type": "integer"}},
+}
+
+
+@pytest.mark.parametrize(
+    "payload, codes",
+    [
+        ({"oneOf": [ASK, {**ASK, "properties": {"op": {"const": 2}}}]}, set()),
+        ({"oneOf": [ASK, {"required": ["op"], "properties": {"op": {"const": 3}}}]}, {"ambiguous_messages"}),
+        ({"anyOf": [{"required": ["op"], "properties": {"op": {"const": 2}}}]}, {"broken_correlation"}),
+    ],
+)
+def test_the_alternatives_of_a_payload_are_looked_at(payload: dict[str, Any], codes: set[str]) -> None:
+    document = changed("components/messages/tell/payload", payload)
+    for name in ("tell", "hint"):
+        del document["components"]["messages"][name]["examples"]
+    document["components"]["messages"]["hint"]["payload"]["required"].append("op")
+    document["components"]["messages"]["hint"]["payload"]["properties"]["op"] = {"const": 3}
+    assert {finding.code for finding in lint(document)} == codes
+
+
 @pytest.mark.parametrize(
     "text, complaint",
     [
