@@ -4,14 +4,14 @@ After a failure the campaign goes on without the check that failed, so that one 
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
 from protocol.fuzzing.arena import Arena
-from protocol.fuzzing.checks import Check
+from protocol.fuzzing.checks import Check, applicable
 from protocol.fuzzing.coverage import boundaries, examples
 from protocol.fuzzing.fuzzer import INTERRUPTED, Coverage, Failure, Fuzzer
 from protocol.fuzzing.jobs import Batch, Jobs
@@ -23,13 +23,19 @@ _BATCH: Final = 100
 
 @dataclass(slots=True)
 class Report:
-    """What a campaign has done and found. ``ended``: why it could not be played to its end."""
+    """What a campaign has done and found.
+
+    Attributes:
+        lacking: what those of the checks lack that could find nothing, by their codes.
+        ended: why it could not be played to its end.
+    """
 
     target: str
     seed: int
     checks: tuple[Check, ...]
     coverage: Coverage
     failures: list[Failure] = field(default_factory=list)
+    lacking: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     phase: str = ""
     ended: str = ""
@@ -55,7 +61,7 @@ class Campaign:
     def run(self, progress: Callable[[Report], None] = lambda report: None) -> Report:
         """Run it, once; ``progress`` is told now and then. Who interrupts it gets what was found until then.
 
-        Raises ``ConfigurationError`` if the server has served no client.
+        Raises ``ConfigurationError`` if the server has served no client, or no check could find anything.
         """
         try:
             report = self._run(progress)
@@ -71,8 +77,9 @@ class Campaign:
     def _run(self, progress: Callable[[Report], None]) -> Report:
         started = time.monotonic()
         deadline = inf if self.max_time is None else started + self.max_time
-        fuzzer = Fuzzer(self.arena, self.checks, deadline=deadline)
-        report = Report(self.target, self.seed, self.checks, fuzzer.coverage)
+        checks, lacking = applicable(self.checks, self.arena)
+        fuzzer = Fuzzer(self.arena, checks, deadline=deadline)
+        report = Report(self.target, self.seed, self.checks, fuzzer.coverage, lacking=lacking)
         try:
             self._explore(fuzzer, report, progress)
         except KeyboardInterrupt:

@@ -19,11 +19,16 @@ from protocol.testing.files import write
 def show(report: Report, console: Console, *, reproduce: str, folder: Path) -> None:
     """Print the coverage, each failure, and how to see it again. ``folder``: where the transcripts are."""
     console.print(coverage_table(report))
+    for code, why in report.lacking.items():
+        console.print(f"Not applicable: {code} lacks {why}.", markup=False, highlight=False, soft_wrap=True)
     for failure in report.failures:
         console.rule(f"[red]{failure.check.code}")
         console.print(str(failure), markup=False, highlight=False, soft_wrap=True)
     failed = ", ".join(failure.check.code for failure in report.failures)
-    found = " ".join(filter(None, (failed and f"{failed} failed.", report.ended))) or "all checks passed."
+    found = (
+        " ".join(filter(None, (failed and f"{failed} failed.", report.ended)))
+        or f"{len(report.checks) - len(report.lacking)} checks passed."
+    )
     console.print(
         f"\n{report.coverage.programs} programs in {report.seconds:.1f} s, seed {report.seed}: {found}",
         markup=False,
@@ -73,12 +78,15 @@ def junit(report: Report, path: Path) -> None:
         name=f"protocol fuzz {report.target}",
         tests=str(len(report.checks)),
         failures=str(len(failed)),
+        skipped=str(len(report.lacking)),
         time=f"{report.seconds:.3f}",
     )
     for check in report.checks:
         case = SubElement(suite, "testcase", classname="protocol.fuzz", name=check.code)
         if (failure := failed.get(check.code)) is not None:
             SubElement(case, "failure", message=_xml(failure.finding.detail)).text = _xml(str(failure))
+        elif check.code in report.lacking:
+            SubElement(case, "skipped", message=f"lacks {report.lacking[check.code]}")
     write(path, f'<?xml version="1.0" encoding="utf-8"?>\n{tostring(suite, encoding="unicode")}\n')
 
 
@@ -101,6 +109,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "seconds": round(report.seconds, 3),
         "outcomes": {tag: dict(outcomes) for tag, outcomes in report.coverage.outcomes.items()},
         "checks": [check.code for check in report.checks],
+        "not_applicable": [{"check": code, "lacks": why} for code, why in report.lacking.items()],
         "failures": [
             {
                 "check": failure.check.code,

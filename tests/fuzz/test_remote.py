@@ -38,9 +38,9 @@ def campaign(address: str, max_examples: int) -> Campaign:
 
 
 def test_the_chat_keeps_its_promises_over_a_socket(chat: str) -> None:
-    report = campaign(chat, 60).run()
+    report = campaign(chat, 200).run()
     assert [str(failure) for failure in report.failures] == []
-    assert 40 < report.coverage.programs <= 60
+    assert 150 < report.coverage.programs <= 200
 
 
 @pytest.mark.long
@@ -61,7 +61,7 @@ def test_the_command_fuzzes_a_server_by_its_document(chat: str, tmp_path: Path) 
         "--json", tmp_path / "report.json", "--junit", tmp_path / "report.xml",
     )  # fmt: skip
     assert code == 0, output
-    assert "seed 7: all checks passed." in output
+    assert "seed 7: 12 checks passed." in output
     assert json.loads((tmp_path / "report.json").read_text())["failures"] == []
     assert 'failures="0"' in (tmp_path / "report.xml").read_text()
 

@@ -1,14 +1,21 @@
 """What is told of a campaign, and what is left on the disk."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pytest
 from click.testing import CliRunner
 from fastapi import FastAPI, WebSocket
 
 from protocol.cli.main import main
+from protocol.exceptions import ConfigurationError
+from protocol.fuzzing import Contract, RoomRules, fuzz_test
+from protocol.fuzzing.checks import applicable, selected
+from protocol.fuzzing.simulated import local
 from protocol.testing.transcript import Transcript
-from tests.fuzz import plain
+from tests.fuzz import plain, wrong_chat
 
 HALF = plain.document({"ask": ({}, ())}, {"half": {"text": plain.TEXT}})
 
@@ -109,3 +116,73 @@ def test_what_was_found_is_told_even_if_it_cannot_be_written(tmp_path: Path) -> 
     assert "clean_room failed." in output
     assert "Error: Not all of the reports could be written: " in output
     assert (tmp_path / "failures" / "clean_room.json").exists()
+
+
+def without_ids() -> dict[str, object]:
+    """A document that does not say how an answer is told."""
+    found = plain.document({"ask": ({}, ("half",))}, {"half": {}})
+    for message in found["channels"]["ws"]["messages"].values():
+        del message["correlationId"]
+    return found
+
+
+def test_checks_that_could_find_nothing_are_not_passed(tmp_path: Path) -> None:
+    document, text, xml = tmp_path / "ask.json", tmp_path / "report.json", tmp_path / "report.xml"
+    document.write_text(json.dumps(without_ids()))
+    code, output = run(
+        "tests.fuzz.test_report:answers_half_a_character", "--schema", document, "--seed", "1",
+        "--max-examples", "5", "--failures", tmp_path, "--json", text, "--junit", xml,
+        "--check", "liveness", "--check", "request_reply", "--check", "transparency",
+    )  # fmt: skip
+    assert code == 0, output
+    assert "Not applicable: transparency lacks several nodes (--nodes, or nodes=).\n" in output
+    assert ": 1 checks passed." in output
+    found = json.loads(text.read_text())["not_applicable"]
+    assert [one["check"] for one in found] == ["request_reply", "transparency"]
+    assert found[0]["lacks"] == (
+        "the members that an id is in and its answer has it in (correlationId of the messages)"
+    )
+    assert 'skipped="2"' in xml.read_text()
+    assert '<skipped message="lacks several nodes (--nodes, or nodes=)" />' in xml.read_text()
+
+
+def test_a_campaign_of_checks_that_could_find_nothing_is_refused(tmp_path: Path) -> None:
+    target = "tests.fuzz.wrong_chat:create_app"
+    code, output = run(target, "--check", "transparency", "--failures", tmp_path)
+    assert code == 1
+    assert (
+        "Error: Nothing would be checked: transparency lacks several nodes (--nodes, or nodes=).\n" in output
+    )
+    with pytest.raises(
+        ConfigurationError, match=r"^Nothing would be checked: transparency lacks several nodes"
+    ):
+        fuzz_test(wrong_chat.create_app, only=["transparency"])()
+
+
+PLAIN = Contract.of_document(plain.document({"ask": ({}, ())}, {"half": {}}))
+
+
+@pytest.mark.parametrize(
+    "change, nodes, code, lacks",
+    [
+        (
+            {"close_codes": None},
+            0,
+            "undeclared_close",
+            "the close codes in the document (x-close-codes of the channel)",
+        ),
+        ({}, 0, "isolation", "rooms (--room, or rooms=)"),
+        (
+            {"room": RoomRules("room")},
+            0,
+            "isolation",
+            "a message of the server that names its room by 'room'",
+        ),
+        ({}, 0, "recovery", "rooms with history: offsets, and 'recovered' in the answer to a join"),
+        ({}, 2, "serialisability", "a single node (without --nodes, or nodes=)"),
+        ({}, 2, "no_growth", "a single application in this process, whose memory is seen"),
+    ],
+)
+def test_a_check_says_what_it_lacks(change: dict[str, Any], nodes: int, code: str, lacks: str) -> None:
+    arena = local(answers_half_a_character, replace(PLAIN, **change), nodes=nodes)
+    assert applicable(selected(), arena)[1][code] == lacks

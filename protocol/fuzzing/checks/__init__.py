@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from protocol.exceptions import ConfigurationError
+from protocol.fuzzing.arena import Arena
 from protocol.fuzzing.checks.base import Check, CheckFailed, Finding, failure_of
 from protocol.fuzzing.checks.connections import liveness, server_error, undeclared_close
 from protocol.fuzzing.checks.history import recovery
@@ -35,7 +36,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     no_growth,
 )
 
-__all__ = ["CHECKS", "Check", "CheckFailed", "Finding", "failure_of", "selected", "visits"]
+__all__ = ["CHECKS", "Check", "CheckFailed", "Finding", "applicable", "failure_of", "selected", "visits"]
 
 
 def selected(
@@ -52,3 +53,16 @@ def selected(
     return tuple(
         check for code, check in found.items() if code not in without and (only is None or code in set(only))
     )
+
+
+def applicable(checks: Iterable[Check], arena: Arena) -> tuple[tuple[Check, ...], dict[str, str]]:
+    """Those of ``checks`` that may find something in ``arena``, and why the others cannot, by their codes.
+
+    Raises ``ConfigurationError`` where none of them can.
+    """
+    checks = tuple(checks)
+    lacking = {check.code: why for check in checks if (why := check.lacks(arena.contract, arena))}
+    if checks and len(lacking) == len(checks):
+        reasons = "; ".join(f"{code} lacks {why}" for code, why in lacking.items())
+        raise ConfigurationError(f"Nothing would be checked: {reasons}.")
+    return tuple(check for check in checks if check.code not in lacking), lacking

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
+from protocol.fuzzing.arena import Arena
+from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.run import Run
 
 
@@ -15,17 +17,23 @@ class Finding:
     detail: str
 
 
+def _nothing(contract: Contract, arena: Arena) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """Something that holds for every program.
 
     ``find`` returns the first thing that does not, or ``None``. ``explanation`` says to the author of the server what
-    is promised and why it matters.
+    is promised and why it matters. ``lacks`` says what is missing in a contract, or where it is played, without which
+    nothing can be found; an empty text where nothing is missing.
     """
 
     code: str
     explanation: str
     find: Callable[[Run], Finding | None]
+    lacks: Callable[[Contract, Arena], str] = _nothing
 
 
 class CheckFailed(AssertionError):

@@ -1,8 +1,9 @@
 """Checks of connections: that they live, and how they end."""
 
 from protocol import codes
+from protocol.fuzzing.arena import Arena
 from protocol.fuzzing.checks.base import Check, Finding
-from protocol.fuzzing.contract import INTERNAL_CODES
+from protocol.fuzzing.contract import INTERNAL_CODES, Contract
 from protocol.fuzzing.run import Run
 from protocol.testing.remote import NOBODY
 from protocol.testing.steps import Connect, shortened
@@ -41,6 +42,14 @@ def _undeclared_close(run: Run) -> Finding | None:
     return None
 
 
+def _lacks_codes(contract: Contract, arena: Arena) -> str:
+    return (
+        "the close codes in the document (x-close-codes of the channel)"
+        if contract.close_codes is None
+        else ""
+    )
+
+
 def _liveness(run: Run) -> Finding | None:
     for at, exchange in enumerate(run.exchanges):
         for client in sorted(exchange.silent):
@@ -65,6 +74,7 @@ undeclared_close = Check(
     "A connection is closed only with a code that the document lists, because from the code alone a client decides "
     "whether to come back.",
     _undeclared_close,
+    _lacks_codes,
 )
 liveness = Check(
     "liveness",

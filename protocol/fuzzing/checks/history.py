@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from protocol.fuzzing.arena import Arena
 from protocol.fuzzing.checks.base import Check, Finding
 from protocol.fuzzing.checks.rooms import named_room, room_of
 from protocol.fuzzing.contract import Contract
@@ -44,6 +45,12 @@ def _recovery(run: Run) -> Finding | None:
             if len(stream.epochs) <= 1 and (finding := _hole(contract, rules, talk, room, stream)):
                 return finding
     return None
+
+
+def _lacks_history(contract: Contract, arena: Arena) -> str:
+    if contract.room is None or contract.offset is None or not _can_recover(contract, contract.room):
+        return f"rooms with history: offsets, and {RECOVERED!r} in the answer to a join"
+    return ""
 
 
 def _can_recover(contract: Contract, rules: RoomRules) -> bool:
@@ -144,4 +151,5 @@ recovery = Check(
     "Who is in a room with history, or comes back with a position and is told that it has recovered, gets everything "
     "after that position: there is no silent hole.",
     _recovery,
+    _lacks_history,
 )

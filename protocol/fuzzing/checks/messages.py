@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
+from protocol.fuzzing.arena import Arena
 from protocol.fuzzing.checks.base import Check, Finding
 from protocol.fuzzing.checks.rooms import named_room, texts
 from protocol.fuzzing.contract import BROKEN_CODES, Contract
@@ -43,6 +44,12 @@ def _request_reply(run: Run) -> Finding | None:
         if finding := _answers_of(run.contract, talk):
             return finding
     return None
+
+
+def _lacks_ids(contract: Contract, arena: Arena) -> str:
+    if contract.id is not None and contract.ref is not None:
+        return ""
+    return "the members that an id is in and its answer has it in (correlationId of the messages)"
 
 
 def _answers_of(contract: Contract, talk: Talk) -> Finding | None:
@@ -209,6 +216,7 @@ request_reply = Check(
     "A message that asks for an answer gets exactly one final answer, of a declared kind, with its own id, on its "
     "own connection. A client that waits for it must neither wait for ever nor take another's.",
     _request_reply,
+    _lacks_ids,
 )
 negative_data_rejection = Check(
     "negative_data_rejection",

@@ -1,7 +1,9 @@
 """The check of what several nodes owe to clients that know nothing of them."""
 
+from protocol.fuzzing.arena import Arena
 from protocol.fuzzing.checks.base import Check, Finding
 from protocol.fuzzing.checks.state import outcome
+from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.run import Run
 from protocol.testing.comparison import comparable
 from protocol.testing.steps import Burst, Connect, Data, Pause, Step, shortened
@@ -24,6 +26,10 @@ def _transparency(run: Run) -> Finding | None:
             for data in _beyond(run, here, there):
                 return Finding(at, f"With all clients on one node, {client} does not get {shortened(data)}")
     return Finding(run.newcomers - 1, "With all clients on one node, connections end in another way.")
+
+
+def _lacks_nodes(contract: Contract, arena: Arena) -> str:
+    return "" if arena.nodes > 1 else "several nodes (--nodes, or nodes=)"
 
 
 def _compares(nodes: int, steps: tuple[Step, ...]) -> bool:
@@ -52,4 +58,5 @@ transparency = Check(
     "transparency",
     "On which node a client is makes no difference: what is kept in the variables of one process, others do not see.",
     _transparency,
+    _lacks_nodes,
 )

@@ -7,8 +7,10 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final
 
+from protocol.fuzzing.arena import Arena
 from protocol.fuzzing.checks.base import Check, Finding
 from protocol.fuzzing.contract import Contract
+from protocol.fuzzing.jsonschema import alternatives
 from protocol.fuzzing.rooms import RoomRules
 from protocol.fuzzing.run import Received, Run, Sent, Talk
 from protocol.testing.comparison import comparable
@@ -38,6 +40,18 @@ def _isolation(run: Run) -> Finding | None:
                     frame.at, f"{sender} is not in {room!r}, and what it sent reached {talk.client} there."
                 )
     return None
+
+
+def _lacks_rooms(contract: Contract, arena: Arena) -> str:
+    rules = contract.room
+    if rules is None:
+        return "rooms (--room, or rooms=)"
+    names = any(
+        rules.member in one.get("properties", {})
+        for schema in contract.sends.values()
+        for one in alternatives(schema, schema)
+    )
+    return "" if names else f"a message of the server that names its room by {rules.member!r}"
 
 
 def room_of(rules: RoomRules, frame: Received) -> str | None:
@@ -369,6 +383,7 @@ isolation = Check(
     "Nothing of a room reaches a connection that has not joined it, or has left it, and nothing that such a "
     "connection says reaches the room.",
     _isolation,
+    _lacks_rooms,
 )
 order = Check(
     "order",

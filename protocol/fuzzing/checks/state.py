@@ -5,7 +5,9 @@ from collections import Counter
 from itertools import permutations, takewhile
 from typing import Any, Final
 
+from protocol.fuzzing.arena import Arena, LocalArena
 from protocol.fuzzing.checks.base import Check, Finding
+from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.run import Run
 from protocol.testing.comparison import comparable
 from protocol.testing.steps import Burst, Close, Drop, Pause, Send, Step, Wait, sends_of
@@ -130,6 +132,16 @@ def outcome(run: Run, played: Run, end: int | None = None) -> dict[str, Any]:
     return {"frames": frames, "ends": ends}
 
 
+def _lacks_one_node(contract: Contract, arena: Arena) -> str:
+    return "a single node (without --nodes, or nodes=)" if arena.nodes else ""
+
+
+def _lacks_memory(contract: Contract, arena: Arena) -> str:
+    return (
+        "" if isinstance(arena, LocalArena) else "a single application in this process, whose memory is seen"
+    )
+
+
 def _no_growth(run: Run) -> Finding | None:
     for name, sizes in run.growth.items():
         text = f"{name} grows with each round, with nobody there: {', '.join(map(str, sizes))}."
@@ -142,10 +154,12 @@ serialisability = Check(
     "Messages that arrive at once have the effect that they have in one order or another: no update is lost, and "
     "nothing is decided on what is no longer so.",
     _serialisability,
+    _lacks_one_node,
 )
 no_growth = Check(
     "no_growth",
     "When everybody is gone, the server is as large as before: no task and no entry of a table is left for each "
     "connection that has been.",
     _no_growth,
+    _lacks_memory,
 )
