@@ -62,7 +62,11 @@ _APART: Final = 1_000_000
 @click.option("--nodes", default=0, type=click.IntRange(0, 20), help="Simulate so many, and their faults.")
 @click.option("--seed", type=int, help="The same seed, the same programs.")
 @click.option(
-    "--max-examples", default=1000, show_default=True, type=click.IntRange(1), help="Programs to play."
+    "--max-examples",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Programs to play, at most.",
 )
 @click.option(
     "--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes that play at once."

@@ -184,7 +184,10 @@ class Contract:
         found = self._validators[tag]
         if found.is_valid(body):
             return None
-        return next((error.message for error in found.iter_errors(body)), "It does not fit its schema.")
+        try:
+            return next(error.message for error in found.iter_errors(body))
+        except UnicodeEncodeError:  # What is wrong cannot be said: it has half of a character in it.
+            return "It does not fit its schema"
 
     def is_for_later(self, body: Body | None) -> bool:
         """Whether a message is the error of a moment, as of a rate that is exceeded: it says nothing of the state."""

@@ -37,6 +37,12 @@ def run(*arguments: str | Path) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+def test_half_a_character_in_a_declared_message_is_held_to_its_schema() -> None:
+    contract = Contract.of_document(HALF)
+    assert contract.complaint({"type": "half", "text": "\ud800"}, "half") is None
+    assert contract.complaint({"type": "half", "text": "\ud800" * 21}, "half") == "It does not fit its schema"
+
+
 def test_half_a_character_of_the_server_is_in_every_report(tmp_path: Path) -> None:
     (tmp_path / "half.json").write_text(json.dumps(HALF))
     code, output = run(
