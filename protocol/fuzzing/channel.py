@@ -13,7 +13,7 @@ from protocol.fuzzing.contract import Contract, Range
 from protocol.fuzzing.grammar import MAX_FRAME, Grammar
 from protocol.fuzzing.jsonschema import JsonSchema, discriminator, shape
 from protocol.fuzzing.rooms import Address, recognised
-from protocol.fuzzing.tags import Messages, told_apart
+from protocol.fuzzing.tags import Messages, Tags, told_apart
 from protocol.testing.transcript import Barrier
 
 
@@ -59,7 +59,7 @@ class Channel:
             barrier = _barrier(takes, names.ping, names.id, names.ref)
         addresses = self._addresses()
         grammar = grammar or replace(
-            Grammar.from_schemas(takes),
+            Grammar.from_schemas(self._with_examples(takes)),
             control=frozenset(control & takes.keys()),
             max_frame=self._max_frame(),
         )
@@ -116,6 +116,18 @@ class Channel:
     def _payloads(self, action: Action) -> Iterator[Payload]:
         for payload in self._reader.messages(self._name, action):
             yield replace(payload, schema=modern(payload.schema))
+
+    def _with_examples(self, takes: Mapping[str, JsonSchema]) -> dict[str, JsonSchema]:
+        """The schemas with the examples of their messages, and of the payloads."""
+        tags = Tags(takes)
+        found: dict[str, list[Any]] = {tag: [] for tag in takes}
+        for pointer in self._takes.tags:
+            given = list(self._reader.payload(pointer).schema.get("examples", ()))
+            given += [one.get("payload") for one in self._reader.message(pointer).get("examples", ())]
+            for example in given:
+                if isinstance(example, dict) and (tag := tags.of(example)) is not None:
+                    found[tag].append(example)
+        return {tag: {**schema, "examples": found[tag]} for tag, schema in takes.items()}
 
     def _tags(self, messages: Messages, operation: Mapping[str, Any] | None) -> set[str]:
         """The tags of the messages of an operation, or of a reply, if there is one."""

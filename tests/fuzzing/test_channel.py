@@ -1,5 +1,6 @@
 """A contract from a channel of a document that somebody has written."""
 
+import json
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ from protocol import Message, MessageProtocol
 from protocol.asyncapi import document
 from protocol.fuzzing.channel import modern
 from protocol.fuzzing.contract import Contract
+from protocol.fuzzing.coverage import examples
+from protocol.testing.steps import Send
 from tests.fuzz import plain
 from tests.served import served
 
@@ -74,3 +77,13 @@ def test_a_name_is_not_taken_for_a_keyword(kind: str) -> None:
 def test_data_is_not_taken_for_a_schema() -> None:
     schema = {keyword: {"items": [1], "$id": 1} for keyword in ("const", "default", "x-data")}
     assert modern(schema) == schema
+
+
+def test_the_examples_of_messages_and_of_payloads_are_those_of_their_types() -> None:
+    found = plain.document({"say": ({"text": plain.TEXT}, ())}, {})
+    message = found["channels"]["ws"]["messages"]["receive.say"]
+    one, other = ({"type": "say", "text": text, "id": 1} for text in "ab")
+    message["payload"]["examples"] = [one]
+    message["examples"] = [{"name": "other", "payload": other}, {"headers": {}}]
+    (program,) = examples(Contract.of_document(found))
+    assert [json.loads(step.data) for step in program if isinstance(step, Send)] == [one, other]
