@@ -60,7 +60,9 @@ class Tables:
 
 
 def _functions(app: Any, protocols: list[MessageProtocol]) -> Iterator[_Function]:
-    candidates: list[Any] = [getattr(route, "endpoint", None) for route in getattr(app, "routes", ())]
+    candidates: list[Any] = []
+    for route in getattr(app, "routes", ()):
+        candidates += [getattr(route, "endpoint", None), *_calls(getattr(route, "dependant", None))]
     for protocol in protocols:
         for router in protocol.tree():
             records = router.records
@@ -79,6 +81,13 @@ def _functions(app: Any, protocols: list[MessageProtocol]) -> Iterator[_Function
             yield found
 
 
+def _calls(dependant: Any) -> Iterator[Any]:
+    """The dependencies of an endpoint, and theirs."""
+    for one in getattr(dependant, "dependencies", ()):
+        yield one.call
+        yield from _calls(one)
+
+
 def _variables(function: _Function) -> Iterator[tuple[str, Any]]:
     if isinstance(function, MethodType):
         yield "self", function.__self__
@@ -93,7 +102,8 @@ def _variables(function: _Function) -> Iterator[tuple[str, Any]]:
     for name in function.__code__.co_names:
         value = function.__globals__.get(name)
         if isinstance(value, _CONTAINERS) or (
-            value is not None and not _is_of_library(type(value).__module__)
+            value is not None
+            and not _is_of_library((value if isinstance(value, FunctionType) else type(value)).__module__)
         ):
             yield name, value
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from fastapi import FastAPI, WebSocket
+from fastapi import Depends, FastAPI, WebSocket
 
 from protocol import Connection, Message, MessageProtocol
 from protocol.fuzzing.tables import Tables
@@ -63,6 +64,35 @@ def test_what_the_object_of_an_endpoint_holds_is_counted() -> None:
     app, desk = FastAPI(), Desk()
     app.add_api_websocket_route("/ws", desk.listen)
     assert grown(app, desk.write) == {"Desk.listen: self": 1}
+
+
+def test_what_a_dependency_of_an_endpoint_holds_is_counted() -> None:
+    app, desk = FastAPI(), Desk()
+
+    def shared() -> Desk:
+        return desk
+
+    async def listen(socket: WebSocket, desk: Annotated[Desk, Depends(shared)]) -> None: ...
+
+    app.add_api_websocket_route("/ws", listen)
+    assert list(grown(app, desk.write).values()) == [1]
+
+
+KEPT: list[str] = []
+
+
+def keep() -> None:
+    KEPT.append("a")
+
+
+def test_what_a_function_that_is_called_by_its_name_holds_is_counted() -> None:
+    app = FastAPI()
+
+    async def listen(socket: WebSocket) -> None:
+        keep()
+
+    app.add_api_websocket_route("/ws", listen)
+    assert list(grown(app, keep).values()) == [1]
 
 
 def test_what_a_method_that_is_kept_belongs_to_is_counted() -> None:
