@@ -4,6 +4,7 @@ import asyncio
 import gc
 import itertools
 import logging
+import logging
 import re
 import subprocess
 import sys
@@ -13,7 +14,6 @@ from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from typing import Any
 
-import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pydantic import ValidationError
@@ -276,7 +276,10 @@ async def test_the_page_loads_nothing_from_elsewhere() -> None:
             assert (await client.get(f"/{path}")).status_code == 200, path
 
 
-async def test_nothing_is_left_of_people_who_have_gone() -> None:
+async def test_nothing_is_left_of_people_who_have_gone(caplog: pytest.LogCaptureFixture) -> None:
+    # What is logged would be kept for the report of the test.
+    caplog.set_level(logging.CRITICAL, logger="protocol")
+    caplog.set_level(logging.CRITICAL, logger="protocol.access")
     app = create()
     visitors = itertools.count()
 
