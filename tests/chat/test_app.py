@@ -4,7 +4,6 @@ import asyncio
 import gc
 import itertools
 import logging
-import logging
 import re
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from typing import Any
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pydantic import ValidationError
