@@ -17,12 +17,12 @@ from protocol.fuzzing.checks import Check, CheckFailed, Finding
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.exact import ExactJsonSchema
 from protocol.fuzzing.frames import GeneratedFrame, Label, frames
-from protocol.fuzzing.fuzzer import fuzz_test, verify
 from protocol.fuzzing.grammar import Grammar
 from protocol.fuzzing.messages import messages
 from protocol.fuzzing.mutations import Mutation
 from protocol.fuzzing.rooms import RoomRules
 from protocol.fuzzing.run import Run
+from protocol.fuzzing.tests import fuzz_test, verify
 
 __all__ = [
     "Check",
