@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
+from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.arena import Arena
 from protocol.fuzzing.checks import Check, applicable
 from protocol.fuzzing.coverage import boundaries, examples
@@ -61,7 +62,8 @@ class Campaign:
     def run(self, progress: Callable[[Report], None] = lambda report: None) -> Report:
         """Run it, once; ``progress`` is told now and then. Who interrupts it gets what was found until then.
 
-        Raises ``ConfigurationError`` if the server has served no client, or no check could find anything.
+        Raises ``ConfigurationError`` if there was nothing to play, the server has served no client, or no check could
+        find anything.
         """
         try:
             report = self._run(progress)
@@ -71,6 +73,10 @@ class Campaign:
                 with suppress(KeyboardInterrupt):
                     self.jobs.close()
         if not report.failures:
+            if not report.coverage.programs and not report.ended and self.max_time is None:
+                raise ConfigurationError(
+                    f"Nothing was fuzzed: the document has nothing to play in the phases {', '.join(self.phases)}."
+                )
             report.coverage.require_entry()
         return report
 

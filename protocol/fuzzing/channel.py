@@ -1,6 +1,6 @@
 """A contract from a channel of an AsyncAPI document, whoever has written that."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -15,6 +15,8 @@ from protocol.fuzzing.jsonschema import JsonSchema, discriminator, shape
 from protocol.fuzzing.rooms import Address, recognised
 from protocol.fuzzing.tags import Messages, Tags, told_apart
 from protocol.testing.transcript import Barrier
+
+ERRORS: Final = frozenset({"error", "failure", "fault", "problem", "refused", "rejected"})
 
 
 class Channel:
@@ -156,7 +158,7 @@ class Channel:
             ref=ref if both else None,
             offset="offset" if offset and ref != "offset" else None,
             ack="ack" if "ack" in sends else None,
-            error="error" if "error" in sends else None,
+            error=_error(sends),
             cancel="cancel" if "cancel" in takes else None,
             ping="ping" if ping else None,
             pong="pong" if ping else None,
@@ -181,6 +183,12 @@ class Channel:
             return None
         ranges = [str(text).partition("-") for text in found]
         return ((1000, 1001), *((int(low), int(high or low)) for low, _, high in ranges))
+
+
+def _error(sends: Collection[str]) -> str | None:
+    """The tag that says that something is refused, as far as the words tell."""
+    found = [tag for tag in sends if tag.lower() in ERRORS]
+    return "error" if "error" in found else found[0] if len(found) == 1 else None
 
 
 def _barrier(takes: Mapping[str, JsonSchema], ping: str, id: str, ref: str) -> Barrier | None:

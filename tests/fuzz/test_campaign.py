@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from protocol.exceptions import ConfigurationError
 from protocol.fuzzing import fuzzer as module
 from protocol.fuzzing.arena import LocalArena
 from protocol.fuzzing.campaign import Campaign, Report
@@ -86,3 +87,9 @@ def test_programs_of_other_steps_with_the_same_values_are_played_too() -> None:
 def test_no_more_programs_are_played_than_are_asked_for() -> None:
     report = Campaign(arena=arena(), checks=(), target="chat", seed=1, max_examples=150).run()
     assert report.coverage.programs <= 150
+
+
+def test_a_campaign_with_nothing_to_play_is_none() -> None:
+    campaign = Campaign(arena=arena(), checks=(), target="chat", seed=1, phases=["fuzzing"], max_examples=4)
+    with pytest.raises(ConfigurationError, match=r"^Nothing was fuzzed: .* in the phases fuzzing\.$"):
+        campaign.run()

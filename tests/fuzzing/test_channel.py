@@ -87,3 +87,21 @@ def test_the_examples_of_messages_and_of_payloads_are_those_of_their_types() -> 
     message["examples"] = [{"name": "other", "payload": other}, {"headers": {}}]
     (program,) = examples(Contract.of_document(found))
     assert [json.loads(step.data) for step in program if isinstance(step, Send)] == [one, other]
+
+
+@pytest.mark.parametrize(
+    "others, error",
+    [
+        (["Problem"], "Problem"),
+        (["problem", "error"], "error"),
+        (["problem", "failure"], None),
+        (["problems"], None),
+    ],
+)
+def test_an_error_is_recognised_by_its_word_if_that_is_the_only_one(
+    others: list[str], error: str | None
+) -> None:
+    text = json.dumps(plain.document({"say": ({"text": plain.TEXT}, ())}, {tag: {} for tag in others}))
+    if "error" not in others:
+        text = text.replace('{"const": "error"}', '{"const": "said"}')
+    assert Contract.of_document(json.loads(text)).error == error
