@@ -15,7 +15,19 @@ from protocol.fuzzing.checks.rooms import clean_room, isolation, order
 from protocol.fuzzing.checks.state import serialisability
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.run import Run
-from protocol.testing.steps import Burst, Close, Connect, Pause, Reference, Resume, Send, Step, Wait, sends_of
+from protocol.testing.steps import (
+    Burst,
+    Close,
+    Connect,
+    Drop,
+    Pause,
+    Reference,
+    Resume,
+    Send,
+    Step,
+    Wait,
+    sends_of,
+)
 from protocol.testing.transcript import Barrier, Exchange
 from tests.fuzz import wrong_chat
 from tests.fuzz.plain import COUNT, ROOM, TEXT, document
@@ -287,3 +299,16 @@ def test_numbers_that_are_otherwise_each_time_are_learnt_and_counts_are_not(
     contract = Contract.of_document(DOCUMENT)
     assert Run(contract, (), newcomers=0, again=again).learns((Connect(0),)) is is_learnt
     assert ("at" in contract.varying) is is_learnt
+
+
+def test_what_is_told_late_of_others_is_not_what_a_newcomer_misses() -> None:
+    join, gone = Send(0, frame("join", room="a")), frame("said", room="b", text="1 is gone")
+    joined = frame("joined", room="a", members=1)
+    exchanges = (
+        Exchange(Connect(0)), Exchange(Connect(1)), Exchange(Drop(1)), Exchange(join, {0: (gone, joined)}),
+        Exchange(Close(0)), Exchange(Connect(0)), Exchange(join, {0: (joined,)}),
+    )  # fmt: skip
+    assert clean_room.find(run(*exchanges, newcomers=5, prompt=False)) is None
+    alone = (exchanges[0], *exchanges[3:])
+    assert clean_room.find(run(*alone, newcomers=3, prompt=False)) is not None
+    assert clean_room.find(run(*exchanges, newcomers=5)) is not None

@@ -15,6 +15,7 @@ from protocol.fuzzing.rooms import RoomRules
 from protocol.fuzzing.run import Received, Run, Sent, Talk
 from protocol.testing.comparison import comparable
 from protocol.testing.steps import Connect, Data, Pause, Send, Step, Wait, parsed, sends_of, shortened
+from protocol.types import Ref
 
 # Isolation.
 
@@ -281,8 +282,8 @@ def _heard_in_order(
 
 # What is left.
 
-_MISSED: Final = (1.0, 10.0)
-"""Seconds after which a server has missed who has gone; the latter even on a machine that has much else to do."""
+_MISSED: Final = 1.0
+"""Seconds after which a server has missed who has gone."""
 
 
 def _clean_room(run: Run) -> Finding | None:
@@ -294,12 +295,9 @@ def _clean_room(run: Run) -> Finding | None:
         return found
     # Who has gone may not be missed yet.
     arrival = next(at for at in range(run.newcomers, len(steps)) if isinstance(steps[at], Connect))
-    for seconds in _MISSED:
-        later = run.again((*steps[:arrival], Wait(seconds), *steps[arrival:]))
-        later.newcomers = arrival + 1
-        if _ghost(later) is None:
-            return None
-    return found
+    later = run.again((*steps[:arrival], Wait(_MISSED), *steps[arrival:]))
+    later.newcomers = arrival + 1
+    return None if _ghost(later) is None else found
 
 
 def _ghost(run: Run) -> Finding | None:
@@ -317,6 +315,8 @@ def _ghost(run: Run) -> Finding | None:
             continue  # It did not see what it was shown.
         if any(fault < first for fault in run.faults):
             continue  # What it saw at first was not all.
+        if not run.prompt and _asked(run, step) is None and _others(run, client, first):
+            continue  # What came with it may be what was late of theirs.
         before, after = (_shown(run, number, step) for number in (first, at))
         if any(run.contract.is_for_later(parsed(data)) for data in (*before, *after)):
             continue
@@ -338,8 +338,20 @@ def _is_same(one: Step, other: Step) -> bool:
 def _shown(run: Run, at: int, step: Connect | Send) -> list[Data]:
     """What a step brought to its client: the answer, where that can be told from what comes at the same time."""
     frames = run.exchanges[at].received.get(step.client, ())
-    id = run.contract.asked(parsed(step.data)) if isinstance(step, Send) else None
+    id = _asked(run, step)
     return [data for data in frames if id is None or run.contract.answered(parsed(data)) == id]
+
+
+def _asked(run: Run, step: Connect | Send) -> Ref | None:
+    return run.contract.asked(parsed(step.data)) if isinstance(step, Send) else None
+
+
+def _others(run: Run, client: int, end: int) -> bool:
+    """Whether others have done something before the exchange ``end``."""
+    return any(
+        isinstance(step, Connect) and step.client != client
+        for step in (exchange.step for exchange in run.exchanges[:end])
+    )
 
 
 def visits(contract: Contract, steps: tuple[Any, ...]) -> list[tuple[Connect | Send, ...]]:
