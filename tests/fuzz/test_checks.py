@@ -11,7 +11,8 @@ import pytest
 from protocol.exceptions import ConfigurationError
 from protocol.fuzzing.arena import LocalArena
 from protocol.fuzzing.checks.messages import negative_data_rejection, request_reply
-from protocol.fuzzing.checks.rooms import clean_room, isolation, order
+from protocol.fuzzing.checks.newcomers import clean_room
+from protocol.fuzzing.checks.rooms import isolation, order
 from protocol.fuzzing.checks.state import serialisability
 from protocol.fuzzing.contract import Contract
 from protocol.fuzzing.run import Run

@@ -14,8 +14,9 @@ from protocol.fuzzing.checks.messages import (
     positive_data_acceptance,
     request_reply,
 )
+from protocol.fuzzing.checks.newcomers import clean_room, visits
 from protocol.fuzzing.checks.nodes import transparency
-from protocol.fuzzing.checks.rooms import clean_room, isolation, order, visits
+from protocol.fuzzing.checks.rooms import isolation, order
 from protocol.fuzzing.checks.state import no_growth, serialisability
 
 # The plainest first: a crash is a crash, whatever else it breaks.
